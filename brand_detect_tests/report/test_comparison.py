@@ -69,7 +69,13 @@ def side(
 
 def test_corrections_are_named_as_what_differs() -> None:
     plain = side(regions=track("a", [2, 3]), verdicts=[p.verdict("Nike", ["a"])])
-    told = [{"review_id": i * 16, "state": state} for i, state in (("a", "applied"), ("b", "orphaned"))]
+    said = (
+        ("a", "reject", "applied"),
+        ("b", "reject", "orphaned"),
+        ("c", "accept", "undone"),
+        ("d", "undo", "applied"),
+    )
+    told = [{"review_id": i * 16, "action": action, "state": state} for i, action, state in said]
     report = replace(plain.report, summary={**plain.report.summary, "reviews": told})
     corrected = replace(plain, attempt="run-2-0", report=report)
     [note] = compare(plain, corrected).notes

@@ -671,8 +671,6 @@ class Service:
             if self.fails:
                 return self.fails
             event = body | {"review_id": f"{len(self.events):016x}", "at": "2026-05-01T12:00:00.000000+00:00"}
-            undone = body.get("undoes")
-            self.events = [e | {"state": "undone"} if e["review_id"] == undone else e for e in self.events]
             self.events.append(event | {"state": "pending"})
             return 201, event
         if path.endswith("/apply"):
@@ -683,7 +681,8 @@ class Service:
         done = self.polls >= 4
         if done and self.run_error is None:
             self.applied += 1
-            self.events = [e | {"state": "applied"} if e["state"] == "pending" else e for e in self.events]
+            undone = {e.get("undoes") for e in self.events}
+            self.events = [e | {"state": "undone" if e["review_id"] in undone else "applied"} for e in self.events]
         says = "compile_report is running, step 1 of 1"
         return 200, {"status": "started", "done": done, "error": self.run_error if done else None, "says": says}
 
@@ -939,6 +938,7 @@ def test_a_correction_is_undone_in_the_drawer(tab: Tab, service: Service) -> Non
     expect(tab.panel).to_contain_text("Mia")
     tab.panel.get_by_role("button", name=re.compile("Undo")).click()
     expect(tab.panel.locator(".badge")).to_have_text("undone")
+    expect(tab.page.get_by_role("button", name="Corrections (0)")).to_be_visible()
     assert kept(service)[1] == {"action": "undo", "undoes": "0" * 16}
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
     assert "rejected" not in (tab.bars("Cola").get_attribute("class") or "")
@@ -958,6 +958,7 @@ def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: S
     tab.page.get_by_role("button", name="Corrections (1)").click()
     tab.panel.get_by_role("button", name=re.compile("Undo")).click()
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    expect(tab.panel.locator(".badge")).to_have_text("undo pending")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Contract of ``compile_report``: params, tables and payload."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Annotated, Any, ClassVar
@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.params import Params, Unit
 from brand_detect.domain.placements import PLACEMENTS, placement_rules
 from brand_detect.domain.records import Payload, Record
-from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, schema, schema_of, table
+from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, Row, schema, schema_of, table
 
 
 class Reviewed(StrEnum):
@@ -30,6 +30,11 @@ class ReviewState(StrEnum):
     applied = "applied"
     orphaned = "orphaned"
     undone = "undone"
+
+
+def corrections(reviews: Iterable[Row], state: ReviewState) -> list[Row]:
+    """The corrections with this outcome, of a report's summary; an undo only takes one back."""
+    return [review for review in reviews if review["state"] == state and review["action"] != "undo"]
 
 
 DETECTIONS = schema(

@@ -41,6 +41,7 @@ const review = service && (() => {
   }
 
   const undone = () => new Set(events.filter((r) => r.action === "undo").map((r) => r.undoes));
+  const isOut = (r) => r.state === "undone" || undone().has(r.review_id);
   const pending = () => { const gone = undone(); return events.filter((r) => r.state === "pending" && r.action !== "undo" && !gone.has(r.review_id)); };
   /** What applying would change: pending corrections, and undos of what shapes the report as it is. */
   function waiting() {
@@ -96,7 +97,7 @@ const review = service && (() => {
     const n = waiting().length;
     apply.textContent = isOld ? "Show the new report" : n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
     apply.disabled = busy || !(n || isOld);
-    drawer.textContent = `Corrections (${events.filter((r) => r.action !== "undo").length})`;
+    drawer.textContent = `Corrections (${events.filter((r) => r.action !== "undo" && !isOut(r)).length})`;
     if (brands.length) update();
     drawUnresolved();
     timeline.redraw();
@@ -277,12 +278,13 @@ const review = service && (() => {
 
   /** A correction: what, who, when, its state, and how to take it back. */
   function eventRow(r, key = "", stated = true) {
-    const out = undone().has(r.review_id) || r.state === "undone";
+    const out = isOut(r);
+    const state = !out ? r.state : r.state === "applied" ? "undo pending" : "undone";
     return el("div", { class: "event" },
       el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
         typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
         el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
-        stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
+        stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, state),
         r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
       !out && el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo", key && hint(key)));
   }

@@ -944,6 +944,40 @@ def test_a_correction_is_undone_in_the_drawer(tab: Tab, service: Service) -> Non
     assert "rejected" not in (tab.bars("Cola").get_attribute("class") or "")
 
 
+def test_a_name_that_is_blank_or_too_long_is_said(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    said = tab.page.locator("#dock .message")
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    tab.page.keyboard.press("w")
+    expect(said).to_have_text("Saved. Apply it to change the report.")
+    tab.page.keyboard.press("u")
+    expect(said).to_have_text("Undone.")
+    for field in (tab.panel.get_by_label("Other brand"), tab.page.get_by_label("Brand of cluster 1")):
+        for typed, words in (
+            ("  ", "Enter the brand's name first."),
+            ("é" * 101, "at most 100 characters; this one has 101"),
+        ):
+            field.fill(typed)
+            field.press("Enter")
+            expect(said).to_contain_text(words)
+            expect(field).to_be_focused()
+            expect(field).to_have_value(typed)
+    assert [e["action"] for e in kept(service)] == ["reject", "undo"]
+
+
+def test_a_long_name_in_a_badge_stays_within_its_place(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Acme").nth(1).click()
+    tab.panel.get_by_label("Other brand").fill("W" * 90)
+    tab.panel.get_by_label("Other brand").press("Enter")
+    expect(tab.page.locator("#evidence .badge.pending")).to_be_visible()
+    beyond = "b => b.getBoundingClientRect().right - b.parentElement.getBoundingClientRect().right"
+    for badge in tab.page.locator(".badge.pending").filter(visible=True).all():
+        assert badge.evaluate(beyond) <= 0.5
+
+
 def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: Service) -> None:
     payloads = game()
     review = {"review_id": "0" * 16, "at": "2026-05-01T12:00:00.000000+00:00", "user": "Mia", "action": "accept",

@@ -49,6 +49,7 @@ const review = service && (() => {
     return [...pending(), ...events.filter((r) => r.state === "pending" && r.action === "undo" && before.has(r.undoes))];
   }
 
+  const LONGEST_NAME = 100; // that the service takes
   const OF_CLUSTERS = ["name", "dismiss"];
   const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, dismiss: "dismissed", exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
   /** As the service keeps a text: without the characters that turn its direction. */
@@ -77,13 +78,13 @@ const review = service && (() => {
   async function send(...sent) {
     const who = user.value.trim();
     if (!who) { fail("Enter your name first: it is stored with every correction."); user.focus(); return false; }
-    const before = events.length;
+    const [before, waited] = [events.length, waiting().length];
     try {
       for (const event of sent) {
         const made = await ask("POST", service.reviews, { user: who, ...event });
         events.push({ ...made, state: "pending" });
       }
-      tell("Saved. Apply it to change the report.");
+      tell(waiting().length > waited ? "Saved. Apply it to change the report." : "Undone.");
     } catch (error) {
       if (events.length > before) refresh();
       fail(events.length > before ? "Not all were saved." : "It was not saved.", error);
@@ -172,9 +173,18 @@ const review = service && (() => {
     tell(`Applied. ${told.length ? `${told.join("; ")}${changed.length > told.length ? `; and ${changed.length - told.length} more` : ""}.` : "No brand's time has changed."}`);
   }
 
+  /** The brand's name in a field; if the service would not take it, the page says why and goes back to the field. */
+  function nameIn(input) {
+    const name = input.value.trim();
+    const letters = Array.from(name).length;
+    if (letters && letters <= LONGEST_NAME) return name;
+    fail(letters ? `A brand's name has at most ${LONGEST_NAME} characters; this one has ${letters}.` : "Enter the brand's name first.");
+    input.focus();
+    return "";
+  }
   function form(label, button, send, key = "") {
-    const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, "aria-keyshortcuts": key || null });
-    return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
+    const input = el("input", { list: "brand-names", autocomplete: "off", "aria-keyshortcuts": key || null });
+    return el("form", { submit: (event) => { event.preventDefault(); const to = nameIn(input); if (to) send(to); } },
       el("label", { class: "field" }, el("span", {}, label), input), el("button", { class: "button" }, button));
   }
   const subjectOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
@@ -251,7 +261,7 @@ const review = service && (() => {
     return own.length ? el("div", { class: "history" }, own.map((r, i) => eventRow(r, i ? "" : "u", r.state !== "pending"))) : null;
   }
   function clusterForm(cluster, typed) {
-    const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
+    const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
     const size = pictures.size_px;
     const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
     let box = null;
@@ -266,10 +276,11 @@ const review = service && (() => {
     const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === cluster.cluster_id ? what : { cluster_id }) })));
     return el("form", { class: "name-cluster", submit: (event) => {
       event.preventDefault();
-      const to = input.value.trim();
+      const to = nameIn(input);
+      if (!to) return;
       const more = event.submitter && event.submitter.value === "alike" ? alike : [];
       input.value = "";
-      if (to) send({ action: "name", ...what, to }, ...more.map((cluster_id) => ({ action: "name", cluster_id, to }))).then((kept) => { if (!kept) input.value = to; });
+      send({ action: "name", ...what, to }, ...more.map((cluster_id) => ({ action: "name", cluster_id, to }))).then((kept) => { if (!kept) input.value = to; });
     } }, input, el("button", { class: "button" }, "Name"),
       alike.length > 0 && el("button", { class: "button", value: "alike", "aria-label": `Name cluster ${cluster.rank} and the ${alike.length} alike` }, `Name all ${alike.length + 1} alike`),
       open(cluster.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank}`, click: () => dismiss(cluster.cluster_id) }, "Dismiss"),

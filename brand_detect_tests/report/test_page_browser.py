@@ -954,16 +954,16 @@ def test_a_name_that_is_blank_or_too_long_is_said(tab: Tab, service: Service) ->
     expect(said).to_have_text("Saved. Apply it to change the report.")
     tab.page.keyboard.press("u")
     expect(said).to_have_text("Undone.")
-    for field in (tab.panel.get_by_label("Other brand"), tab.page.get_by_label("Brand of cluster 1")):
+    for entry in (tab.panel.get_by_label("Other brand"), tab.page.get_by_label("Brand of cluster 1")):
         for typed, words in (
             ("  ", "Enter the brand's name first."),
             ("é" * 101, "at most 100 characters; this one has 101"),
         ):
-            field.fill(typed)
-            field.press("Enter")
+            entry.fill(typed)
+            entry.press("Enter")
             expect(said).to_contain_text(words)
-            expect(field).to_be_focused()
-            expect(field).to_have_value(typed)
+            expect(entry).to_be_focused()
+            expect(entry).to_have_value(typed)
     assert [e["action"] for e in kept(service)] == ["reject", "undo"]
 
 

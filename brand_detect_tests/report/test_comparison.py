@@ -266,7 +266,7 @@ def test_a_checkpoint_that_is_gone_is_said_and_nothing_is_made_up() -> None:
     found = compare(side([NIKE], regions=REGIONS, stages=known), side([NIKE], regions=REGIONS, attempt="run-2-0"))
     gone = next(stage for stage in found.stages if stage.stage == "run_ocr")
     assert (gone.attempt_before, gone.shared, gone.params) == ("", False, ())
-    assert found.notes == ("Checkpoints of the report before are gone, with their params and times: run_ocr.",)
+    assert found.notes == ("Checkpoints of the report before are gone, with their settings and times: run_ocr.",)
 
 
 def test_the_document_reads_back() -> None:

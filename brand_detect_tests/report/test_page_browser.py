@@ -200,12 +200,19 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert tab.bars("Acme").count() == 2
     tab.page.get_by_role("button", name="Show everything").click()
     assert len(tab.brands) == 3
-    tab.page.get_by_label("Source").select_option("escalate_cloud")
+    tab.page.get_by_label("Source").select_option("Ask a cloud model")
     assert tab.brands == ["Cola"]
     tab.page.locator("#placement").select_option("board")
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand matches")
+
+
+def test_filters_are_named_in_words(tab: Tab, report: str) -> None:
+    tab.page.goto(report)
+    offered = tab.page.locator("#source option").all_inner_texts()
+    assert {"Match brands", "Ask a cloud model", "the text is almost the name", "a cloud model named it"} <= {*offered}
+    assert not any("_" in option for option in offered)
 
 
 def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp_path: Path) -> None:
@@ -216,7 +223,7 @@ def test_a_filter_sums_the_advertising_equivalent_of_its_exposures(tab: Tab, tmp
     whole = value.inner_text()
     tab.page.get_by_label("Confidence from").fill("0.1")  # all pass, and the tile is computed here
     assert value.inner_text() == whole
-    tab.page.get_by_label("Source").select_option("escalate_cloud")
+    tab.page.get_by_label("Source").select_option("Ask a cloud model")
     [cola] = [b for b in payloads["compile_report"].brands.to_pylist() if b["brand"] == "Cola"]
     expect(value).to_have_text(f"{cola['media_value']:,.0f} USD")
     assert tab.row("Cola").locator("td").last.inner_text() == f"{cola['media_value']:,.0f}"

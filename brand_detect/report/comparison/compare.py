@@ -155,8 +155,8 @@ def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> 
     if same_video and corrected[0] != corrected[1]:
         yield (
             f"People's corrections differ: {len(corrected[0])} are applied before, {len(corrected[1])} after. They "
-            "change brands and seconds, but no verdict or param."
+            "change brands and seconds, but neither verdicts nor settings."
         )
     for name, side in (("before", before), ("after", after)):
         if gone := [stage for stage in LINE if stage not in side.stages]:
-            yield f"Checkpoints of the report {name} are gone, with their params and times: {', '.join(gone)}."
+            yield f"Checkpoints of the report {name} are gone, with their settings and times: {', '.join(gone)}."

@@ -290,6 +290,20 @@ def test_the_timeline_zooms_and_moves(tab: Tab, report: str) -> None:
     assert tab.panel.is_hidden(), "a drag is no click"
 
 
+def test_lanes_give_names_the_room_they_need_and_a_phone_has_more_than_one_tick(browser: Browser, report: str) -> None:
+    for width in (1280, 390):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(report)
+        page.locator(".track .bar").first.wait_for()
+        cut = page.locator(".lane > .name").evaluate_all("names => names.map((n) => n.scrollWidth > n.clientWidth)")
+        assert not any(cut)
+        assert len(page.locator(".axis i").filter(visible=True).all()) > 1
+        starts = "() => ['.axis', '.window'].map((place) => document.querySelector(place).getBoundingClientRect().left)"
+        axis, window = page.evaluate(starts)
+        assert axis == pytest.approx(window, abs=1)
+        page.close()
+
+
 def test_two_fingers_zoom_the_timeline(browser: Browser, report: str) -> None:
     context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 800})
     tab = Tab(context.new_page())
@@ -798,6 +812,21 @@ def test_every_action_says_what_it_is_about(tab: Tab, service: Service) -> None:
         {"action": "reject", **bolt},
         {"action": "name", "cluster_id": "cluster-1", "text": "KAPRUN", "t_s": 35.0, "box": box, "to": "Kaprun"},
     ]  # fmt: skip
+
+
+def test_the_panels_title_stays_in_view_where_its_buttons_are_below(tab: Tab, service: Service) -> None:
+    tab.page.set_viewport_size({"width": 1280, "height": 420})
+    tab.page.goto(service.url)
+    tab.row("Acme").get_by_role("button", name="Correct").click()
+    expect(tab.panel.get_by_role("button", name="All right")).to_be_focused()
+    assert tab.panel.evaluate("panel => panel.scrollTop") > 0
+    seen = """title => {
+      const { x, y, height } = title.getBoundingClientRect();
+      return title.contains(document.elementFromPoint(x + 5, y + height / 2)) && y >= 0;
+    }"""
+    assert tab.panel.locator("h2").evaluate(seen)
+    tab.panel.get_by_role("button", name="Close").click()
+    expect(tab.panel).to_be_hidden()
 
 
 def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Service) -> None:

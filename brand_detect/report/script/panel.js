@@ -78,7 +78,7 @@ function openExposure(e, from) {
     frameOf(e),
     service && el("p", { class: "small" },
       service.clips && el("a", { href: service.clips.replace("{exposure}", e.exposure_id) }, "Clip (MP4)"),
-      service.frames && [" ", el("a", { href: `/brand-list?cut=${encodeURIComponent(service.frames.replace("{frame}", e.frame))}` }, "Cut a logo out")]),
+      service.frames && [service.clips && " · ", el("a", { href: `/brand-list?cut=${encodeURIComponent(service.frames.replace("{frame}", e.frame))}` }, "Cut a logo out")]),
     review ? [el("h3", {}, "Correct"), review.actionsFor(e)] : null,
     el("h3", {}, "Evidence"),
     chain(e),
@@ -145,7 +145,7 @@ function exposureList(own) {
       el("td", { class: "num" }, duration(e.seconds)), el("td", {}, SOURCES[sourceOf(e)]), el("td", { class: "num" }, score(e.confidence)))));
     const left = own.length - body.childElementCount;
     more.hidden = !left;
-    more.textContent = `Show ${Math.min(100, left)} more of ${left}`;
+    more.textContent = showMore(100, left);
   }
   add();
   return [el("table", { class: "list" }, el("thead", {}, el("tr", {}, ["Time", "Length", "Identified by", "Confidence"].map((head, i) => el("th", { scope: "col", class: i % 2 ? "num" : null }, head)))), body), more];

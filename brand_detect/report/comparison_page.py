@@ -108,7 +108,7 @@ def _setting(name: str, before: Any, after: Any) -> tuple[str, str, str]:
     """A difference in the words of the service's pages: its name, and the values of both sides."""
     stage, _, param = name.partition(".")
     if stage in WORDS:
-        return f"{WORDS[stage][0]}: {param.replace('_', ' ')}", _value(before), _value(after)
+        return f"{WORDS[stage][0]}: {param.removesuffix('_uri').replace('_', ' ')}", _value(before), _value(after)
     if name.endswith(": exemplars"):  # files named by their content
         return f"{name.removesuffix('exemplars')}logos", _logos(before, after), _logos(after, before)
     return name, _value(before), _value(after)

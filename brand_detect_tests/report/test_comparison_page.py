@@ -132,7 +132,7 @@ def test_settings_are_in_the_words_of_the_other_pages() -> None:
         )
     )
     for words in (
-        "Open the video: video uri match.mp4 other.mp4",
+        "Open the video: video match.mp4 other.mp4",
         "Read text: max crops – 7",
         "Read text: languages – en, de",
         "Nike: logos 2, 1 of them on this side only 2, 1 of them on this side only",

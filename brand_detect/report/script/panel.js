@@ -117,7 +117,7 @@ function checkpoints(e) {
     ])),
     settings && [el("p", {}, el("b", {}, "Settings of "), el("code", {}, e.decided_by)),
       el("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [el("dt", {}, name), el("dd", {}, el("code", {}, cut(typeof value === "string" ? value : JSON.stringify(value))))]))],
-    !settings && el("p", {}, "The settings of all stages are under “How this was made”."),
+    !settings && el("p", {}, "The settings of all stages are under “Method”."),
   ];
 }
 

@@ -25,7 +25,7 @@ run: $(if $(VIDEO),$(VENV)/.runtime) ## report the brands in your own video: mak
 	$(BIN)/brand-detect run "$(VIDEO)" $(ARGS)
 
 dev: $(VENV)/.runtime ## Dagster's UI and daemon on http://127.0.0.1:3000, the HTTP service on http://127.0.0.1:8000
-	$(BIN)/brand-detect dev
+	$(BIN)/brand-detect dev $(ARGS)
 
 test: style ## lint, type check and all fast tests
 	@$(MAKE) --no-print-directory -j 2 types tests

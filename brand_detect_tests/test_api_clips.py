@@ -63,7 +63,8 @@ def test_a_clip_is_the_exposure_with_a_second_on_each_side(http: TestClient, mad
     shown = exposure(made)
     answer = http.get(address(made), params={"report": shown["attempt"]})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    assert answer.headers["content-disposition"] == f'attachment; filename="match-{shown["exposure_id"]}.mp4"'
+    name = f"match-{shown['brand_id']}-{shown['exposure_id']}.mp4"
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"
     assert int(answer.headers["content-length"]) == len(answer.content)
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(answer.content)
@@ -167,7 +168,7 @@ def test_the_video_with_boxes_is_given_once_it_was_made(http: TestClient, made: 
     Store(str(made / "store")).blobs.put(f"match/_exports/{attempt}.mp4", video)
     answer = http.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    assert answer.headers["content-disposition"] == 'attachment; filename="match.mp4"'
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''match-boxes.mp4"
     assert answer.content == video
     assert f'"annotated": "{address}?report={attempt}"' in http.get("/reports/match").text
     assert http.get(f"{address}?report=..%2f..").status_code == 404

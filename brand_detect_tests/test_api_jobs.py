@@ -162,7 +162,7 @@ def test_a_finished_job_is_listed_with_its_video_brands_and_picture(http: TestCl
         ("not_started", {"created_s": 9e9}, "queued", "being queued"),
         ("held", {"not_before_s": 1.7e9 + 9}, "held", "held until 2023-11-14 22:13 UTC"),
         ("starting", {}, "running", "its process is starting"),
-        ("started", {"started_s": 1.0}, "running", "extract_frames is running, step 2 of 9"),
+        ("started", {"started_s": 1.0}, "running", "sampling frames, step 1 of 8"),
         ("canceling", {"started_s": 1.0}, "running", "being cancelled"),
         ("canceled", {}, "cancelled", "cancelled"),
         ("failure", {"will_retry": False}, "failed", "run-new is damaged. Copy it again."),
@@ -199,9 +199,9 @@ def test_a_running_stage_tells_frames_done_rate_and_time_left(empty: TestClient,
     assert job["progress"] == {"done": 1200.0, "total": 4800.0, "unit": "frames", "rate": 10.0, "left_s": 360.0}
     page = empty.get("/?part=jobs").text
     assert "Finding text and logos" in page
-    assert "step 4 of 9" in page
+    assert "step 3 of 8" in page
     assert "1,200 of 4,800 frames, 10.0 a second, about 6 min left in this step" in page
-    assert 'value="36"' in page, "three stages of nine, and a quarter of the fourth"
+    assert 'value="28"' in page, "two stages of eight, and a quarter of the third"
 
 
 def test_only_what_changed_is_asked_for_again(empty: TestClient, dagster: ScriptedClient):
@@ -489,6 +489,44 @@ def test_a_job_that_was_submitted_again_names_its_new_video(dagster: ScriptedCli
         built.runner.submit(str(two_shot_clip(tmp_path / "second.mp4", seconds=3.0)), job_id="match")
     job = http.get("/jobs/match").json()
     assert (job["video"], job["video_s"]) == ("second.mp4", 3.0)
+
+
+def test_finished_jobs_without_a_run_are_looked_at_seldom_and_deleted_ones_forgotten(
+    dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    names = [f"job-{n}" for n in range(40)]
+    looked: list[str] = []
+
+    class Stored:
+        def jobs(self) -> list[str]:
+            return names
+
+        def newest(self, job_id: str) -> Any:
+            looked.append(job_id)
+            return SimpleNamespace(created="2026-05-01T12:00:00+00:00")
+
+        def request(self, job_id: str) -> Any:
+            looked.append(job_id)
+            return SimpleNamespace(job_id=job_id, video_sha256="x" * 64, video_uri="/x")
+
+    jobs = job_list.JobList(dagster, cast("StoredJobs", Stored()))
+    began = time.monotonic()
+
+    def looked_at(after_s: float) -> list[str]:
+        monkeypatch.setattr(time, "monotonic", lambda: began + after_s)
+        looked.clear()
+        assert jobs.of_video("x" * 64) == sorted(names)
+        return sorted(looked)
+
+    assert looked_at(0) == sorted(2 * names), "report and request"
+    assert looked_at(job_list.LOOKED_S / 3) == []
+    names.append("new")
+    assert looked_at(job_list.LOOKED_S / 2.5) == ["new", "new"]
+    assert 0 < len(looked_at(job_list.LOOKED_S * 0.75)) < 80
+    names[:20] = []
+    looked_at(job_list.LOOKED_S * 0.8)
+    assert jobs._looked.keys() == jobs._requests.keys() == set(names)
+    assert set(looked_at(3 * job_list.LOOKED_S)) == set(names)
 
 
 def test_jobs_are_searched_while_others_are_read(dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch):

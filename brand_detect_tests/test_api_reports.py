@@ -382,7 +382,7 @@ def test_corrections_are_applied_by_a_replay_of_the_last_stage(http: TestClient,
     for status, started_s, done, says in (
         ("queued", None, False, "waiting in the queue"),
         ("starting", None, False, "its process is starting"),
-        ("started", 2.0, False, "compile_report is running, step 1 of 1"),
+        ("started", 2.0, False, "writing the report, step 1 of 1"),
         ("success", 2.0, True, "done"),
     ):
         dagster.ends = replace(last, status=status, started_s=started_s)
@@ -416,7 +416,7 @@ def working(status: str, **more: Any) -> Run:
     [
         (working("queued"), "queued", None, "waiting in the queue", False),
         (working("starting"), "running", None, "its process is starting", False),
-        (working("started", started_s=1.0), "running", LINE[3], f"{LINE[3]} is running, step 4 of 9", False),
+        (working("started", started_s=1.0), "running", LINE[3], "finding text and logos, step 3 of 8", False),
         (working("held", not_before_s=1.7e9 + 9), "held", None, "held until 2023-11-14 22:13 UTC", False),
         (working("canceled", ended_s=2.0), "cancelled", None, "cancelled", True),
         (
@@ -622,6 +622,18 @@ def test_a_browser_logs_in_once(dagster: ScriptedClient, folder: Path, monkeypat
     assert http.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={given}"}).status_code == 401
     other = service(dagster, folder, api_key=KEY)
     assert other.get("/reports/match/reviews", headers={"Cookie": f"brand_detect={given}"}).status_code == 401
+
+
+@pytest.mark.parametrize(("proxies", "others_may"), [(("10.0.0.0/8",), True), (("10.1.1.2",), False), ((), False)])
+def test_behind_a_trusted_proxy_each_client_has_its_own_limit(
+    dagster: ScriptedClient, folder: Path, proxies: tuple[str, ...], others_may: bool
+):
+    http = service(dagster, folder, api_key=KEY, settings={"proxies": proxies})
+    http = TestClient(http.app, base_url="http://127.0.0.1", follow_redirects=False, client=("10.1.1.1", 5000))
+    guesses = [log_in(http, "wrong", **{"X-Forwarded-For": "203.0.113.1"}).status_code for _ in range(11)]
+    assert guesses == [401] * 10 + [429]
+    other = log_in(http, **{"X-Forwarded-For": "203.0.113.2"})
+    assert other.status_code == (303 if others_may else 429)
 
 
 def test_over_https_the_cookie_stays_there(dagster: ScriptedClient, folder: Path):

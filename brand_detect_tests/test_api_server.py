@@ -30,6 +30,10 @@ async def answer(request: Request) -> PlainTextResponse:
     return PlainTextResponse(said)
 
 
+async def early(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("no need to go on")
+
+
 async def talk(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text(await websocket.receive_text())
@@ -40,7 +44,8 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Of a server with short patience."""
     monkeypatch.setattr(server, "REQUEST_S", LIMIT_S)
     monkeypatch.setattr(server, "WAITING", 5)
-    app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"]), WebSocketRoute("/ws", talk)])
+    routes = [Route("/", answer, methods=["GET", "POST"]), Route("/early", early, methods=["POST"])]
+    app = Starlette(routes=[*routes, WebSocketRoute("/ws", talk)])
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number = listening.getsockname()[1]
         running = uvicorn.Server(uvicorn.Config(app, **server.OPTIONS))
@@ -99,21 +104,40 @@ def test_a_request_that_does_not_come_is_not_waited_for(port: int, sent: bytes):
         assert time.monotonic() - began < PATIENCE_S / 2
 
 
-def drip(connection: socket.socket) -> None:
-    """Send a head letter by letter, without end."""
+def drip(connection: socket.socket, head: bytes, piece: bytes) -> None:
+    """Send ``head``, then ``piece`` again and again, without end."""
     with suppress(ConnectionError):
-        connection.sendall(HEAD)
+        connection.sendall(head)
         while True:
-            connection.sendall(b"x")
+            connection.sendall(piece)
             time.sleep(LIMIT_S / 5)
 
 
-def test_a_drop_now_and_then_buys_no_time(port: int):
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (HEAD, b"x"),
+        (HEAD + b"Content-Length: 1000000\r\n\r\n", b"x"),
+        (HEAD.replace(b"/", b"/early", 1) + b"Content-Length: 1000000000\r\n\r\n", b"x" * 10_000),
+    ],
+    ids=["head", "body", "body that nobody reads"],
+)
+def test_a_drop_now_and_then_buys_no_time(port: int, head: bytes, piece: bytes):
     with opened(port) as connection:
-        dripping = threading.Thread(target=drip, args=(connection,))
+        dripping = threading.Thread(target=drip, args=(connection, head, piece))
         dripping.start()
         dripping.join(PATIENCE_S)
         assert not dripping.is_alive()
+
+
+def test_a_body_that_comes_slowly_and_steadily_is_received(port: int):
+    pieces = 15  # of a fifth of the limit
+    with opened(port) as connection:
+        connection.sendall(HEAD + f"Connection: close\r\nContent-Length: {pieces * 2000}\r\n\r\n".encode())
+        for _ in range(pieces):
+            connection.sendall(b"x" * 2000)
+            time.sleep(LIMIT_S / 5)
+        assert rest(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_work_that_takes_longer_is_not_cut_off(port: int):

@@ -244,7 +244,9 @@ def data_model() -> str:
         GENERATED,
         "# Data model\n",
         "Every table is a Parquet file inside a checkpoint. Units are in the column names: `t_s` is in seconds,",
-        "`x_px` in pixels of the stored frame, `area_frac` a share of the picture's area.\n",
+        "`x_px` in pixels of the stored frame, `area_frac` a share of the picture's area.",
+        "Times count from the video's first picture, whose own is 0, whatever the file's clock says;",
+        "`first_picture_s` in the probe of `job_request` says when a player shows it.\n",
     ]
     for name, schema in schemas().items():
         parts += [f"## {name}\n", f"{meaning(schema)}.\n"]

@@ -59,7 +59,7 @@ def annotated_router(
         """The whole video with the report's boxes drawn in, once it was drawn: by a POST here, or by the asset
         `annotated_video`."""
         size_bytes, pieces = stored.annotated(job_id, report)
-        return attached(f"{job_id}.mp4", size_bytes, pieces)
+        return attached(f"{job_id}-boxes.mp4", size_bytes, pieces)
 
     @router.post(
         VIDEO,

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from brand_detect.api.access import Access, guards
 from brand_detect.api.annotated import annotated_router
@@ -65,6 +66,8 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     app.add_middleware(Limits, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes)
     app.add_middleware(Guard, hosts=hosts)
     app.add_middleware(Sealed)
+    if settings.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
     access = Access(api_key)
 
     def check_key(given: Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]) -> None:

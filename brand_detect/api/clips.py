@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
+import pyarrow.compute as pc
 from fastapi import APIRouter
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
@@ -46,11 +48,11 @@ def clip_router(
     ) -> Response:
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
-        file = await cutting(_cut, job_id, exposure_id, report)
-        return attached(f"{job_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
+        brand_id, file = await cutting(_cut, job_id, exposure_id, report)
+        return attached(f"{job_id}-{brand_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
 
-    def _cut(job_id: str, exposure_id: str, attempt: str) -> BinaryIO:
-        """The clip as a file that is gone once it is closed."""
+    def _cut(job_id: str, exposure_id: str, attempt: str) -> tuple[str, BinaryIO]:
+        """The exposure's brand, and its clip as a file that is gone once it is closed."""
         report, request = stored.report(job_id, attempt, ("exposures",))
         until_s = time.monotonic() + PATIENCE_S
 
@@ -61,6 +63,7 @@ def clip_router(
         part = parts(report).get(exposure_id)
         if part is None:
             raise NotThere(f"The report of {job_id} has no such exposure.")
+        shown = report.exposures.filter(pc.field("exposure_id") == exposure_id)
         start_s, end_s = part
         if end_s - start_s > LONGEST_S:
             raise BadInput(f"The clip would last {end_s - start_s:.0f} s; the longest is {LONGEST_S:.0f} s.", COMMAND)
@@ -68,7 +71,7 @@ def clip_router(
             with tempfile.TemporaryDirectory() as folder:
                 target = Path(folder) / "clip.mp4"
                 cut(request, part, media, rewriter, target, patient)
-                return target.open("rb")
+                return shown["brand_id"][0].as_py(), target.open("rb")
         except BadInput as e:
             raise NotThere(f"The clip cannot be cut. {e}") from e
 
@@ -77,7 +80,8 @@ def clip_router(
 
 def attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
     """A video as a file of this name."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(size_bytes)}
+    disposition = f"attachment; filename*=UTF-8''{quote(name)}"  # RFC 6266, for names of brands such as 华为
+    headers = {"Content-Disposition": disposition, "Content-Length": str(size_bytes)}
     return StreamingResponse(pieces, headers=headers, media_type="video/mp4")
 
 

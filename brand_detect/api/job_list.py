@@ -4,6 +4,7 @@ Nothing is stored: a new process reads everything again, 2,000 runs in a second 
 """
 
 import math
+import random
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -31,6 +32,9 @@ RELOAD_S = 900.0
 """Age at which all runs are read again: some may have been deleted."""
 STORED_S = 60.0
 """Time for which what is stored of other jobs is reused."""
+LOOKED_S = 1800.0
+"""Longest time for which the report and the request of a finished job without a run are reused. After a rebuild all
+jobs are such: a look costs several requests on S3, and finds the same but for another Dagster's work in the store."""
 NAMES_S = 10.0
 """Time for which the names of the stored jobs, and what is stored of one with an unfinished run, are reused."""
 FOLLOWED_S = 1.0
@@ -80,7 +84,7 @@ EXAMPLE = {
     "video": "final.mp4",
     "video_s": 5400.0,
     "state": "running",
-    "says": "detect_objects is running, step 4 of 9",
+    "says": "finding text and logos, step 3 of 8",
     "run_id": "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21",
     "stage": "detect_objects",
     "stages": list(LINE),
@@ -173,6 +177,13 @@ class _Asked:
     until: float
     """Until when it holds, on the monotonic clock."""
     request: JobRequest
+
+
+def _kept_s(known: _Known) -> float:
+    """Time for which what is stored of a job is reused."""
+    if known.run is None and known.state is State.done:
+        return random.uniform(LOOKED_S / 2, LOOKED_S)  # not all fall due at once
+    return NAMES_S if known.state in ACTIVE else STORED_S
 
 
 class Runs:
@@ -333,12 +344,17 @@ class JobList:
         others = [job_id for job_id in names if job_id not in runs]
         old = [job_id for job_id in others if self._looked.get(job_id, (0.0, None))[0] < now]
         for looked in concurrently(self._look, old):
-            self._looked[looked.job_id] = now + STORED_S, looked
+            self._looked[looked.job_id] = now + _kept_s(looked), looked
         active = {run.run_id for run in runs.values() if not run.ended}
         for run_id in list(self._logs):
             if run_id not in active:
                 self._logs.pop(run_id, None)
-        return [*found, *(self._looked[job_id][1] for job_id in others)], note
+        known = [*found, *(looked[1] for job_id in others if (looked := self._looked.get(job_id)))]
+        listed = {k.job_id for k in known}
+        for kept in (self._looked, self._files, self._requests):
+            for job_id in [job_id for job_id in list(kept) if job_id not in listed]:
+                kept.pop(job_id, None)
+        return known, note
 
     def _look(self, job_id: str) -> _Known:
         """A job that Dagster has no run of: its history may be lost."""
@@ -361,7 +377,7 @@ class JobList:
         old = [k for k, asked in read if asked is None or asked.as_of != k.as_of or asked.until < now]
         for k, request in zip(old, concurrently(self._stored.request, [k.job_id for k in old]), strict=True):
             if request:  # a run that has ended writes no other one
-                kept_s = NAMES_S if k.state in ACTIVE else STORED_S if k.run is None else math.inf
+                kept_s = math.inf if k.run and k.state not in ACTIVE else _kept_s(k)
                 self._requests[k.job_id] = _Asked(k.as_of, now + kept_s, request)
 
     def _job(self, known: _Known, follow: bool) -> Job:

@@ -12,7 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_BYTES = 16_384
 """Largest request line and headers together."""
 REQUEST_S = 20.0
-"""Longest time for a request to arrive, body included."""
+"""Longest time for a request to arrive, and for each further piece of a body that takes longer."""
+LEAST_BYTES_S = 8_192
+"""Least bytes a second of a body that takes longer: parts of uploads are large, and some uplinks are slow."""
 WAITING = 100
 """Limit of connections per address with a pending request; one more replaces the oldest."""
 
@@ -25,6 +27,7 @@ class BoundedProtocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _since = 0.0
+    _arrived = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
@@ -36,6 +39,10 @@ class BoundedProtocol(H11Protocol):
         if len(waiting) >= WAITING:
             min(waiting, key=lambda other: other._since).transport.abort()
         self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived += len(data)
+        super().data_received(data)
 
     def handle_events(self) -> None:
         super().handle_events()
@@ -57,8 +64,19 @@ class BoundedProtocol(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
         elif self._waits and not self._deadline:
-            self._since = time.monotonic()  # the loop's clock has a resolution of milliseconds
-            self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+            self._wait()
+
+    def _wait(self) -> None:
+        self._since, self._arrived = time.monotonic(), 0  # the loop's clock has a resolution of milliseconds
+        self._deadline = self.loop.call_later(REQUEST_S, self._due)
+
+    def _due(self) -> None:
+        """Wait on for a body that somebody still reads and that comes fast enough."""
+        is_read = self.conn.their_state is h11.SEND_BODY and self.conn.our_state is not h11.DONE
+        if is_read and self._arrived >= LEAST_BYTES_S * REQUEST_S:
+            self._wait()
+        else:
+            self.transport.abort()
 
 
 def _same(one: H11Protocol, other: H11Protocol) -> bool:

@@ -3,6 +3,8 @@
 import time
 
 from brand_detect.client import Run
+from brand_detect.domain.pipeline import STAGES
+from brand_detect.report.home import WORDS
 
 
 def stage_of(run: Run) -> str | None:
@@ -18,7 +20,10 @@ def waits_for(run: Run) -> str:
     if run.status == "held" and run.not_before_s is not None:
         return f"held until {time.strftime('%Y-%m-%d %H:%M', time.gmtime(run.not_before_s))} UTC"
     if run.status == "started" and stage:
-        return f"{stage} is running, step {run.stages.index(stage) + 1} of {len(run.stages)}"
+        doing = WORDS[stage][1] if stage in WORDS else stage
+        steps = [name for name in run.stages if name in STAGES]
+        step = f", step {steps.index(stage) + 1} of {len(steps)}" if stage in steps else ""
+        return f"{doing[:1].lower()}{doing[1:]}{step}"
     return {
         "queued": "waiting in the queue",
         "not_started": "being queued",

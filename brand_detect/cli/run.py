@@ -60,4 +60,5 @@ def _report(video: str, job_id: str | None, profile: str, overrides: Overrides, 
     for note in (*report.losses, *report.notes):
         err.print(f"note: {note}", markup=False, highlight=False)
     err.print(f"report: {done.store.uri(done.ref('compile_report'))}/report.html", markup=False, soft_wrap=True)
-    err.print(f"stages: make dev, then http://127.0.0.1:3000/assets, partition {done.job_id}", markup=False)
+    err.print("with its video, and to correct it: make dev, then", end=" ", highlight=False)
+    err.print(f"http://127.0.0.1:8000/reports/{done.job_id}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from socket import create_server
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -102,6 +103,8 @@ def dev(
 
     Example: brand-detect dev
     """
+    _check_free(port, "--port")
+    _check_free(service_port, "--service-port")
     # also end with the terminal; background processes of a script ignore Ctrl-C, and Dagster then ignores SIGTERM
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -157,6 +160,18 @@ def _names(address: str, settings: Settings) -> tuple[str, ...]:
             f"set it to the host names that clients call, such as brands.example.org, or use {LOCAL}",
         )
     return settings.hosts
+
+
+def _check_free(port: int, option: str) -> None:
+    """
+    Raises:
+        BadInput: nothing can listen on the port.
+    """
+    try:
+        create_server((LOCAL, port)).close()
+    except OSError as e:
+        hint = f"end the program that listens there, or choose another port with {option}"
+        raise BadInput(f"Port {port} of {LOCAL} cannot be used: {os.strerror(e.errno or 0)}.", hint) from e
 
 
 def _look(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx2
 
+from brand_detect.client import transport
 from brand_detect.client.models import ComparisonSummary, Problems, ReportSummary, Run, RunLog, cause, entries, history
-from brand_detect.client.transport import TOKEN, GraphQL, expect, tries
+from brand_detect.client.transport import TOKEN, GraphQL, expect
 from brand_detect.domain.contracts import check_overrides, uses_outside_models
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.history import History, reports_to_compare, select_report
@@ -39,6 +40,7 @@ from brand_detect.domain.tags import (
     RETRIES_MARGIN,
     UNTIL,
 )
+from brand_detect.domain.tries import tries
 
 POLL_S = (0.3, 2.0)
 """First and longest pause between two polls of a run."""
@@ -472,7 +474,7 @@ class Client:
         tags = plan.run_tags(asked.job_id, root, in_group) | {REQUEST: asked.key, ASKED: asked.digest}
         tags |= pod_tags(plan.stages, self._resources)
         repository, launched = self._selector(), ""
-        for attempt in tries():
+        for attempt in tries(*transport.PAUSES_S):
             if attempt.retry_state.attempt_number > 1 and (known := self._launched(asked)):
                 return known  # it was launched, only the answer was lost
             with attempt:

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_chain, wait_fixed
 
 from brand_detect.domain.errors import BadInput, Permanent, Transient
+from brand_detect.domain.tries import tries
 
 TOKEN = "BRAND_DETECT_DAGSTER_TOKEN"
 """Environment variable with the token for a proxy in front of Dagster's webserver."""
@@ -26,16 +26,6 @@ CALLERS_FAULT = ("RunConfigValidationInvalid", "RunNotFoundError", "TerminateRun
 def document(operation: str) -> str:
     """The text of a GraphQL operation."""
     return (resources.files("brand_detect") / "graphql" / f"{operation}.graphql").read_text(encoding="utf-8")
-
-
-def tries() -> Retrying:
-    """Retries after a ``Transient`` error, with a pause before each further try; raises the last error."""
-    return Retrying(
-        stop=stop_after_attempt(len(PAUSES_S) + 1),
-        wait=wait_chain(*map(wait_fixed, PAUSES_S)),
-        retry=retry_if_exception_type(Transient),
-        reraise=True,
-    )
 
 
 class GraphQL:
@@ -65,7 +55,7 @@ class GraphQL:
             Transient: the webserver is out of reach, or answers with a fault that may pass.
         """
         body = {"query": document(operation), "variables": variables}
-        return tries()(self._send, body) if repeat else self._send(body)
+        return tries(*PAUSES_S)(self._send, body) if repeat else self._send(body)
 
     def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
         try:

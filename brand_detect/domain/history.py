@@ -12,6 +12,9 @@ from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, Stage, downstream_of, upstream_of
 from brand_detect.domain.recipe import recipe_of
 
+LEFT = ("questions_left", "edge_intervals_left")
+"""Figures of work that a stage could not do this time: a model or the video was not at hand."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -49,8 +52,8 @@ class Attempt:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it passed its blocking checks, deferred no question, and is not a retry's."""
-        return not (self.failed_check or self.continues or self.figures.get("questions_left"))
+        """Whether it passed its blocking checks, left nothing for another try, and is not a retry's."""
+        return not (self.failed_check or self.continues or any(map(self.figures.get, LEFT)))
 
     @classmethod
     def of(cls, stage: str, run_id: str, reported_s: float, entries: Mapping[str, Any]) -> "Attempt":

@@ -39,6 +39,11 @@ class Probe(Record):
     container: str
     interlaced: bool = False
     variable_frame_rate: bool = False
+    first_picture_s: float = Field(
+        default=0.0,
+        description="when a player shows the first picture, in seconds: all times of the job count from that picture, "
+        "and sound may begin before it",
+    )
 
 
 Overrides = dict[str, dict[str, Any]]

@@ -459,7 +459,11 @@ class AnswerMemory(Protocol):
         ...
 
     def keep(self, answer: Answer) -> None:
-        """Stores an answer under its ``question_id``, replacing an earlier one."""
+        """Stores an answer under its ``question_id``, replacing an earlier one.
+
+        Raises:
+            Transient: the store did not respond.
+        """
         ...
 
 

@@ -1,6 +1,7 @@
 """Deployment settings: the ``BRAND_DETECT_*`` environment variables."""
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -146,6 +147,11 @@ class Settings(BaseSettings):
             "Dagster's webserver, in addition to 127.0.0.1 and localhost"
         ),
     )
+    proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="comma-separated addresses or networks of the proxies in front of the HTTP service, such as "
+        "127.0.0.1: its limits then count the client that X-Forwarded-For names instead of the proxy",
+    )
     service_url: str = Field(
         default="",
         description="public address of the HTTP service, such as https://brands.example.org: Dagster's UI and "
@@ -167,7 +173,7 @@ class Settings(BaseSettings):
     def video_limits(self) -> VideoLimits:
         return VideoLimits(self.max_pixels, self.max_duration_s)
 
-    @field_validator("media_roots", "webhook_hosts", "model_roots", "model_hosts", "hosts", mode="before")
+    @field_validator("media_roots", "webhook_hosts", "model_roots", "model_hosts", "hosts", "proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -190,6 +196,13 @@ class Settings(BaseSettings):
             if not HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is not a host; write names, or host:port, without a scheme or wildcards")
         return tuple(host.lower() for host in hosts)
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            ip_network(proxy)
+        return proxies
 
     @field_validator("service_url")
     @classmethod

@@ -7,6 +7,7 @@ import numpy as np
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Rgba
+from brand_detect.engines.drawing import Drawing
 
 MOST_PIXELS = 50_000_000
 """50 megapixels take 200 MB when decoded."""
@@ -20,8 +21,10 @@ UNSAFE = {
     "text": ("uses fonts, which other machines may lack", "convert its text to paths"),
     "image": ("embeds a raster image", "save that image as PNG and use it instead"),
     "pattern": ("is filled with a pattern", "save it as PNG"),  # of any size: resvg could exhaust memory
+    "filter": ("uses a filter", "save it as PNG"),  # of any cost: a million octaves of turbulence in 200 bytes
     "foreignObject": ("contains foreign content", "save it as PNG"),
 }
+_DRAWING = Drawing()
 
 
 class VectorAndPixelArtwork:
@@ -49,11 +52,8 @@ def _drawn(svg: bytes, longest_side_px: int) -> Rgba:
 
 
 def _resvg(text: str, side_px: int) -> Rgba:
-    """Draws the SVG, fitted into a square, whatever its own size."""
-    import resvg_py
-
     try:
-        png = resvg_py.svg_to_bytes(svg_string=text, width=side_px, height=side_px, skip_system_fonts=True)
+        png = _DRAWING.png(text, side_px)
     except ValueError as e:
         raise BadInput(f"it cannot be drawn ({e})", "open it in a browser to see what is wrong") from e
     return _unpacked(png, "png")

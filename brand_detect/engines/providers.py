@@ -7,6 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 from brand_detect.domain.answers import BrandAnswer, read_reply
@@ -67,12 +69,14 @@ class ProviderAnswerer:
     def ask(self, questions: Iterable[Question]) -> Iterator[Answer]:
         """Yields answers as they arrive; draws questions, in the caller's thread, as capacity allows.
 
-        Cancels open calls when the caller stops.
+        A call that fails is raised after the open ones have ended, since their answers are paid for. Cancels open calls
+        when the caller stops.
         """
         from anyio.from_thread import start_blocking_portal
 
         waiting = iter(questions)
         under_way: set[Future[Answer]] = set()
+        failed: Future[Answer] | None = None
         with start_blocking_portal() as portal:
             asking = _Asking(
                 [_EndpointState(e) for e in self._endpoints],
@@ -84,15 +88,19 @@ class ProviderAnswerer:
             )
             try:
                 while True:
-                    while len(under_way) < self._concurrency and (question := next(waiting, None)) is not None:
+                    n_free = 0 if failed else self._concurrency - len(under_way)
+                    for question in islice(waiting, n_free):
                         under_way.add(portal.start_task_soon(asking.answer, question))
                     if not under_way:
-                        return
+                        break
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    for call in sorted(
-                        done, key=lambda c: c.exception() is not None
-                    ):  # first answers, which are paid for
-                        yield call.result()
+                    for call in done:
+                        if call.exception():
+                            failed = failed or call
+                        else:
+                            yield call.result()
+                if failed:
+                    failed.result()
             finally:
                 for call in under_way:
                     call.cancel()
@@ -149,8 +157,11 @@ class _SharedBudget:
         try:
             yield spent
         finally:
-            if spent.usd is not None:
-                await to_thread.run_sync(self._budget.charge, reservation, spent.usd)
+            try:
+                if spent.usd is not None:
+                    await to_thread.run_sync(self._budget.charge, reservation, spent.usd)
+            except BrandDetectError as e:  # the reservation stays, and the answer that was paid for is kept
+                getLogger(__name__).warning("The cost of a call was not noted: %s", e)
             async with self._change:
                 self._under_way -= 1
                 self._change.notify_all()

@@ -108,6 +108,7 @@ class PyAvDecoder:
                 container=container.format.name,
                 interlaced=any(p.interlaced_frame for p in pictures),
                 variable_frame_rate=bool(len(steps) and np.ptp(steps) > 0.5 * np.median(steps)),
+                first_picture_s=_shown_s(container, first),
             )
 
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
@@ -334,6 +335,12 @@ def _decoded(packet: Any) -> list["VideoFrame"]:
         return [picture for picture in packet.decode() if not picture.is_corrupt]
     except FFmpegError:
         return []
+
+
+def _shown_s(container: "InputContainer", first: "VideoFrame") -> float:
+    """When players show the first picture: MP4's and Matroska's clocks begin at 0, others with the first packet."""
+    begin = 0 if container.format.name in _INDEXED else container.start_time or 0
+    return max(0.0, (first.time or 0.0) - begin / 1e6)
 
 
 def _declared_s(container: "InputContainer", stream: "VideoStream") -> float:

@@ -119,7 +119,7 @@ class JobRequestConfig(dg.Config):
     io_manager_key="checkpoints",
     required_resource_keys={"services"},
     config_schema=JobRequestConfig.to_config_schema().as_field(),
-    code_version="2",
+    code_version="3",
     group_name="inputs",
     kinds={"ffmpeg"},
     owners=[OWNER],
@@ -155,7 +155,7 @@ def job_request(context: dg.AssetExecutionContext) -> AttemptDraft:
         return AttemptDraft(
             writer=services.store.begin(attempt_ref(context, ROOT)),
             value=value,
-            code_version="2",
+            code_version="3",
             params=params,
             overrides=asked,
             sources={"video": value.video_sha256},

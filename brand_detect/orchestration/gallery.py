@@ -69,6 +69,25 @@ def load_gallery(
         if all(brand.packaged for brand in catalog.brands if brand.exemplars):
             return None
         raise
+    return _gallery(catalog, embedder, vectors)
+
+
+def known_gallery(store: Store, catalog: BrandCatalog, embedder: str) -> Gallery | None:
+    """The gallery of ``catalog`` for ``embedder``, an identity, of embeddings at hand; None if some are missing.
+
+    It makes and stores none.
+    """
+    maker = maker_of(embedder)
+    vectors = store.snapshots.get_embeddings(catalog.version, maker)
+    if vectors is None:
+        parts, missing = _known(store, catalog, maker)
+        if missing:
+            return None
+        vectors = pa.concat_tables(parts)
+    return _gallery(catalog, embedder, vectors)
+
+
+def _gallery(catalog: BrandCatalog, embedder: str, vectors: pa.Table) -> Gallery:
     ids = np.array(vectors["exemplar_id"].to_pylist())
     rows = vectors["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     matrix = rows.reshape(len(ids), -1).astype(np.float32)
@@ -96,20 +115,26 @@ def embedded(
     vectors = store.snapshots.get_embeddings(catalog.version, maker)
     if vectors is not None:
         return vectors
-    exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
-    wanted, parts = {UNKNOWN, *exemplars}, []
-    for known in (shipped, partial(_latest, store)):
-        found = known(maker)
-        if wanted and found is not None:
-            ids = found["exemplar_id"].to_pylist()
-            parts.append(found.filter(pa.array([i in wanted for i in ids], pa.bool_())))
-            wanted -= set(ids)
-    if wanted:
-        some = [e for i, e in exemplars.items() if i in wanted]
-        parts.append(embeddings_of(some, picture, make(), artwork, progress, with_distractors=UNKNOWN in wanted))
+    parts, missing = _known(store, catalog, maker)
+    if missing:
+        exemplars = {e.exemplar_id: e for brand in catalog.brands for e in brand.exemplars}
+        some = [e for i, e in exemplars.items() if i in missing]
+        parts.append(embeddings_of(some, picture, make(), artwork, progress, with_distractors=UNKNOWN in missing))
     vectors = pa.concat_tables(parts)
     store.snapshots.put_embeddings(catalog.version, maker, vectors)
     return vectors
+
+
+def _known(store: Store, catalog: BrandCatalog, maker: str) -> tuple[list[pa.Table], set[str]]:
+    """What the package and the latest snapshot have of the catalogue's EXEMPLAR_EMBEDDINGS, and the ids they lack."""
+    missing, parts = {UNKNOWN, *(e.exemplar_id for brand in catalog.brands for e in brand.exemplars)}, []
+    for known in (shipped, partial(_latest, store)):
+        found = known(maker)
+        if missing and found is not None:
+            ids = found["exemplar_id"].to_pylist()
+            parts.append(found.filter(pa.array([i in missing for i in ids], pa.bool_())))
+            missing -= set(ids)
+    return parts, missing
 
 
 def maker_of(embedder: str) -> str:

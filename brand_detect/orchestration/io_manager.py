@@ -8,7 +8,7 @@ import dagster as dg
 
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.catalog import BrandCatalog
-from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.tags import OFFPEAK
 from brand_detect.orchestration.events import catalog_metadata, checkpoint_metadata
@@ -127,14 +127,15 @@ class CheckpointIOManager(dg.IOManager):
             context.log.warning("proposals for the catalogue were not stored; the next report stores them: %s", e)
 
     def _previous(self, context: dg.OutputContext, ref: AttemptRef) -> Manifest | None:
-        """The previous attempt, if there is a readable one: the replacement of a damaged attempt must not fail."""
+        """The previous attempt, if there is a readable one.
+
+        The new attempt is committed by now, so a fault does not fail the step: trying again would repeat the stage.
+        """
         record = latest_record(self._instance, ref.stage, ref.job_id)
         name = attempt_of(record) if record else None
         before = AttemptRef(ref.job_id, ref.stage, name) if name else None
-        if before is None or not self._store.exists(before):
-            return None
         try:
-            return self._store.manifest(before)
-        except Permanent as e:
+            return self._store.manifest(before) if before and self._store.exists(before) else None
+        except BrandDetectError as e:
             context.log.warning("cannot compare with the previous attempt: %s", e)
             return None

@@ -141,10 +141,10 @@ def yolo(found: Labels) -> dict[str, str]:
     """``data.yaml`` and a text file per picture by path (https://docs.ultralytics.com/datasets/detect).
 
     Each line is a box: class, centre, width and height as shares of the picture. A picture without boxes has an empty
-    file, which makes it a negative.
+    file, which makes it a negative. Without ``path``, Ultralytics looks for the pictures beside ``data.yaml``.
     """
     names = {n: name for n, (_, name) in enumerate(found.brands)}
-    about = {"path": ".", "train": "images", "val": "images", "nc": len(names), "names": names}
+    about = {"train": "images", "val": "images", "nc": len(names), "names": names}
     files = {"data.yaml": yaml.safe_dump(about, allow_unicode=True, sort_keys=False)}
     for picture in found.pictures:
         files[f"labels/{picture.name.removesuffix('.jpg')}.txt"] = "".join(_yolo_lines(picture))

@@ -14,6 +14,7 @@ async function submit(asked) {
   }
 }
 const tell = (text) => { byId("message").textContent = text; };
+const refuse = (text) => { byId("wrong").textContent = text; };
 const say = (text) => { byId("said").textContent = text; };
 
 // --- the list, kept up to date
@@ -65,7 +66,8 @@ async function refresh() {
       const answer = await fetch(`/?${query}`, { headers: { Accept: "text/html" } });
       if (answer.redirected) location.reload(); // the login has expired
       if (answer.ok && turn === asking) show(await answer.text());
-    } catch { /* the next poll asks again */ }
+      byId("away").hidden = true;
+    } catch { byId("away").hidden = false; }
   }
   if (turn === asking) timer = setTimeout(refresh, byId("fragment").dataset.live === "true" ? POLL_MS : IDLE_MS);
 }
@@ -148,7 +150,7 @@ const form = byId("submit"), file = byId("file"), uri = byId("uri"), jobId = byI
 const suffixes = form.dataset.suffixes.split(" "), mostBytes = Number(form.dataset.maxBytes);
 let chosen = [], sending = 0;
 
-const size = (bytes) => (bytes < 1e9 ? `${Math.max(0.1, bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+const size = (bytes) => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} KB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
 const time = (s) => (s < 90 ? `${Math.ceil(s)} s` : s < 5400 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 const slug = (name) => name.replace(/\.[^.]*$/, "").replace(/[^A-Za-z0-9._-]+/g, "_").replace(/^[._-]+|[._-]+$/g, "").slice(0, 128);
 const remote = () => uri.value.includes("://") && !uri.value.startsWith("file://");
@@ -161,7 +163,7 @@ function wrong(one) {
 function choose(files) {
   const problems = files.map(wrong).filter(Boolean);
   chosen = files.filter((one) => !wrong(one));
-  tell(problems.join(" "));
+  refuse(problems.join(" "));
   const named = chosen.map((one) => Object.assign(document.createElement("li"), { textContent: `${one.name}, ${size(one.size)}` }));
   byId("chosen").replaceChildren(...named);
   if (chosen.length) uri.value = "";
@@ -193,7 +195,7 @@ if (file) {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  tell("");
+  refuse("");
   const asked = { profile: byId("profile").value, job_id: jobId.value.trim() };
   if (chosen.length) {
     const files = chosen;
@@ -201,7 +203,7 @@ form.addEventListener("submit", async (event) => {
     for (const one of files) await send(one, { ...asked, job_id: files.length > 1 ? "" : asked.job_id });
     return;
   }
-  if (!uri.value.trim()) return tell(file ? "Choose a video, or name its address." : "Name the video's address.");
+  if (!uri.value.trim()) return refuse(file ? "Choose a video, or name its address." : "Name the video's address.");
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   say("The video is being checked.");
@@ -210,7 +212,7 @@ form.addEventListener("submit", async (event) => {
     say(`${job.job_id} is queued.`);
     uri.value = jobId.value = "";
     propose();
-  } catch (error) { tell(error.message); }
+  } catch (error) { refuse(error.message); }
   button.disabled = false;
   refresh();
 });
@@ -318,7 +320,7 @@ function twice(row, one, checked, asked, key) {
       await submit({ ...asked, job_id: asked.job_id || job, video_uri: checked.video_uri });
       localStorage.removeItem(key);
       row.remove();
-    } catch (error) { tell(error.message); again.disabled = false; }
+    } catch (error) { refuse(error.message); again.disabled = false; }
     refresh();
   });
 }

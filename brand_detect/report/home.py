@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from brand_detect.domain.contracts import CONTRACTS
-from brand_detect.domain.pipeline import LINE, ROOT, STAGES, Stage
+from brand_detect.domain.pipeline import ROOT, STAGES, Stage
 from brand_detect.report.pages import template
 from brand_detect.report.words import duration
 
@@ -140,8 +140,8 @@ def _context(page: Mapping[str, Any], asked: Mapping[str, str]) -> dict[str, Any
 
 def _row(job: Mapping[str, Any]) -> dict[str, Any]:
     """A job in the words of the page."""
-    steps = [s for s in job["stages"] if s in LINE]
-    progress, done = job["progress"], len(job["done"])
+    steps = [s for s in job["stages"] if s in STAGES]
+    progress, done = job["progress"], sum(s in STAGES for s in job["done"])
     fraction = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
     return {
         **job,

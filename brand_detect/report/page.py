@@ -236,6 +236,7 @@ def _data(
         "leading": leading(figures),
         "colors": [[_css(color) for color in pair] for pair in colors_of([*number])],
         "codec": report.job.probe.codec,
+        "first_picture_s": report.job.probe.first_picture_s,
         "zones": ZONES,
         "rules": RULES,
         "stages": {stage: name for stage, (name, _, _) in WORDS.items()},

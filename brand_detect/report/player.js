@@ -11,7 +11,7 @@
   const CONTROLS_PX = 64; // height of the video's controls, which labels leave free
   const LABEL_PX = 16;
   const HIDDEN = 0.1; // largest share that a label may hide of a box around it
-  const { service, brands, colors, codec } = globalThis.brandDetect;
+  const { service, brands, colors, codec, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
   const place = document.getElementById("screen");
   if (!service || !service.video || !place) return;
 
@@ -118,7 +118,7 @@
     }
   }
 
-  // ---- time
+  // ---- time: the report's counts from the first picture, the video's from where its sound may begin
 
   let until = null; // where an exposure that is played ends
   function arrive(t) {
@@ -130,18 +130,18 @@
     draw();
   }
   function follow() {
-    video.requestVideoFrameCallback((_, { mediaTime }) => { arrive(mediaTime); follow(); });
+    video.requestVideoFrameCallback((_, { mediaTime }) => { arrive(mediaTime - first_picture_s); follow(); });
   }
   if (video.requestVideoFrameCallback) follow();
-  else for (const name of ["timeupdate", "seeked"]) video.addEventListener(name, () => arrive(video.currentTime));
+  else for (const name of ["timeupdate", "seeked"]) video.addEventListener(name, () => arrive(video.currentTime - first_picture_s));
   for (const name of ["timeupdate", "seeking"]) {
-    video.addEventListener(name, () => document.dispatchEvent(new CustomEvent("playhead", { detail: video.currentTime })));
+    video.addEventListener(name, () => document.dispatchEvent(new CustomEvent("playhead", { detail: video.currentTime - first_picture_s })));
   }
 
   function go(t, end = null) {
     if (frame.hidden) return;
     until = end;
-    video.currentTime = t;
+    video.currentTime = t + first_picture_s;
     if (end === null) return;
     place.scrollIntoView({ block: "nearest" });
     video.play().catch(() => {}); // a newer request to pause or to load

@@ -56,7 +56,7 @@ class BrandSum(Record):
     screen_share: float = Field(description="seconds divided by the reported time of all videos, 0..1")
     share_of_voice: float = Field(description="seconds divided by the sum of all brands' seconds, 0..1")
     n_exposures: int = Field(description="appearances")
-    n_videos: int = Field(description="number of videos that show it")
+    n_videos: int = Field(description="number of videos that show it, or of parts of one in jobs of their own")
     quality: float | None = Field(description="mean composite score, weighted by time, 0..1; null if not measured")
     media_value: float | None = Field(
         description="advertising equivalent: sum in ``currency``; null without a rate or with several currencies"
@@ -114,8 +114,8 @@ TOTALS = """
 
 
 def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
-    """Totals over ``entries``; each video counts once, with its newest report."""
-    newest, notes = _one_per_video(entries)
+    """Totals over ``entries``; each instant of a video counts once, with its newest report."""
+    newest, notes = _without_overlaps(entries)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
     currencies = sorted({e.currency for e in newest if e.currency})
     notes += _notes(newest, currencies)
@@ -190,16 +190,25 @@ def _trends(
     return trends
 
 
-def _one_per_video(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
-    newest: dict[str, Entry] = {}
+def _without_overlaps(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
+    """The newest reports; of one video only those of ranges that do not overlap, such as its halves."""
+    newest: list[Entry] = []
     notes = []
     for entry in sorted(entries, key=lambda e: e.made, reverse=True):
-        first = newest.setdefault(entry.request.video_sha256, entry)
-        if first is not entry:
+        newer = next((e for e in newest if _overlap(e, entry)), None)
+        if newer is None:
+            newest.append(entry)
+        else:
             notes.append(
-                f"{entry.request.job_id} is left out: {first.request.job_id} has a newer report of the same video."
+                f"{entry.request.job_id} is left out: {newer.request.job_id} has a newer report of the same video"
+                f"{'' if newer.range_s == entry.range_s else ', and their ranges overlap'}."
             )
-    return list(newest.values()), notes
+    return newest, notes
+
+
+def _overlap(a: Entry, b: Entry) -> bool:
+    is_same = a.request.video_sha256 == b.request.video_sha256
+    return is_same and max(a.range_s[0], b.range_s[0]) < min(a.range_s[1], b.range_s[1])
 
 
 def _notes(entries: Sequence[Entry], currencies: Sequence[str]) -> list[str]:

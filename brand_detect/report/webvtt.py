@@ -11,12 +11,13 @@ from brand_detect.report.words import has_placement, one_line, placement_words, 
 def markers(report: ReportDocument) -> str:
     """One cue per exposure, in order of time: its id, the brand as voice and text, and its evidence as a note.
 
-    Times are relative to the first frame, to the millisecond. https://www.w3.org/TR/webvtt1/
+    Times are those of a player, to the millisecond: its clock may begin before the first picture. https://www.w3.org/TR/webvtt1/
     """
     blocks = [f"WEBVTT {_line(report.job.job_id)}", f"NOTE\nBrands on screen in {_line(report.job.video_uri)}"]
+    offset_s = report.job.probe.first_picture_s
     for exposure in report.exposures:
         brand = _line(short(exposure.brand))
-        begin, end = round(1000 * exposure.start_s), round(1000 * exposure.end_s)
+        begin, end = (round(1000 * (offset_s + t_s)) for t_s in (exposure.start_s, exposure.end_s))
         blocks.append(f"NOTE\n{_proof(exposure)}")
         blocks.append(
             f"{exposure.exposure_id}\n{_clock(begin)} --> {_clock(max(end, begin + 1))}\n<v {brand}>{brand}</v>"

@@ -40,6 +40,7 @@ from brand_detect.domain.protocols import (
     Shape,
 )
 from brand_detect.domain.tables import Row, content_id, table
+from brand_detect.domain.tries import PAUSES_S, tries
 
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
@@ -188,7 +189,7 @@ def _answers(
     same = {group[0].cluster_id: group for group in alike.values()}
     for answer in answerer.ask(pictures.question(group[0]) for group in alike.values()):
         if answer.status in REPLIES:
-            keep.keep(answer)
+            tries(*PAUSES_S)(keep.keep, answer)
         for i, cluster in enumerate(same[answer.cluster_id]):
             yield replace(answer, cluster_id=cluster.cluster_id, remembered=i > 0)
 

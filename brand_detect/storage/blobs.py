@@ -6,9 +6,10 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,10 @@ AT_A_TIME = 16
 """Small files read or written concurrently, since each waits for the disk or the network."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """Errors of file systems without hard links, such as exFAT and some network shares."""
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""Stores that show an object only once it is complete."""
+CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
+"""Keys under which file systems report the time of the last change."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,10 +55,11 @@ class Blobs:
         """Sorted names of a folder's entries, without hidden files, which are other writers' drafts."""
         path = self._at(folder).rstrip("/")
         with explained(f"{self.uri(folder)} could not be listed"):
-            self.fs.invalidate_cache(path)
-            if not self.fs.isdir(path):
+            try:
+                entries = [entry.rstrip("/") for entry in self.fs.ls(path, detail=False)]
+            except (FileNotFoundError, NotADirectoryError):
                 return []
-            names = (p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(path, detail=False))
+            names = (entry.rsplit("/", 1)[-1] for entry in entries if entry != path)  # a file is listed as itself
             return sorted(name for name in names if not name.startswith("."))
 
     def paths(self, folder: str) -> list[str]:
@@ -127,16 +133,13 @@ class Blobs:
         """Remove a folder and its contents; tolerates concurrent removal by another process."""
         path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be removed"), suppress(FileNotFoundError):
-            self.fs.invalidate_cache(path)
             if self.fs.exists(path):
                 self.fs.rm(path, recursive=True)
 
     def size_bytes(self, folder: str) -> int:
         """Total size of the files in a folder."""
-        path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be looked up"):
-            self.fs.invalidate_cache(path)
-            return int(self.fs.du(path)) if self.fs.exists(path) else 0
+            return sum(int(info["size"]) for info in self._infos(folder))
 
     def written_s(self, path: str) -> float:
         """When a file was written, in seconds since 1970."""
@@ -146,7 +149,7 @@ class Blobs:
     def last_written_s(self, folder: str) -> float:
         """When a file in the folder was last written, in seconds since 1970; 0 if there is none."""
         with explained(f"{self.uri(folder)} could not be looked up"):
-            return max((self.fs.modified(f).timestamp() for f in self.fs.find(self._at(folder))), default=0.0)
+            return max(map(changed_s, self._infos(folder)), default=0.0)
 
     def probe(self) -> list[str]:
         """Create, read and remove a small file; returns weaknesses of the store, in words.
@@ -172,6 +175,10 @@ class Blobs:
     def _at(self, path: str) -> str:
         return f"{self._base}/{path}"
 
+    def _infos(self, folder: str) -> Collection[Mapping[str, Any]]:
+        """What the file system knows of each file in a folder and its subfolders."""
+        return self.fs.find(self._at(folder), detail=True).values()
+
     def _create_remote(self, path: str, data: bytes) -> None:
         try:
             self.fs.pipe_file(path, data, mode="create")
@@ -184,13 +191,23 @@ class Blobs:
 def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
     """The file system of ``uri`` and the path in it; ``what`` and ``setting`` are for the error message.
 
+    Object stores answer each question themselves: other processes write to them, and their drivers keep listings for
+    ever.
+
     Raises:
         Permanent: no driver can open it.
     """
+    options = {"use_listings_cache": False} if uri.partition("://")[0] in OBJECT_STORES else {}
     try:
-        return fsspec.url_to_fs(uri)
+        return fsspec.url_to_fs(uri, **options)
     except (ImportError, ValueError) as e:
         raise Permanent(f"The {what} {uri} cannot be opened: {e}.", f"check {setting}") from e
+
+
+def changed_s(info: Mapping[str, Any]) -> float:
+    """When a file was last changed, in seconds since 1970, from what its file system knows; 0 if it does not say."""
+    changed = next((info[key] for key in CHANGED if info.get(key)), 0.0)
+    return changed.timestamp() if isinstance(changed, datetime) else float(changed)
 
 
 def concurrently(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -5,7 +5,6 @@ import stat
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,18 +12,14 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from brand_detect.domain.media import VIDEO_SUFFIXES
-from brand_detect.storage.blobs import file_system
+from brand_detect.storage.blobs import OBJECT_STORES, changed_s, file_system
 from brand_detect.storage.faults import check_address, explained
 
 REQUEST_SUFFIX = ".json"
 REJECTED = "_rejected"
 """The folder in the inbox for invalid request files."""
-OBJECT_STORES = ("s3", "gs", "az", "abfs")
-"""Stores that show an object only once it is complete."""
 S3_PAGE = 1000
 """Limit of keys per S3 listing."""
-CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
-"""Keys under which file systems report the time of the last change."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,6 @@ class Inbox:
             if isinstance(self._fs, LocalFileSystem):
                 names, make = self._files(), self._local
             else:
-                self._fs.invalidate_cache()
                 found: dict[str, Any] = self._fs.find(self._base, detail=True)
                 infos = {path[len(self._base) + 1 :]: info for path, info in found.items()}
                 names, make = iter(infos), lambda name: self._entry(name, infos[name])
@@ -100,7 +94,6 @@ class Inbox:
                     bucket, _, key = f"{self._base}/{name}".partition("/")
                     head = self._fs.call_s3("head_object", Bucket=bucket, Key=key)  # pyright: ignore
                     return self._entry(name, head | {"Size": head["ContentLength"]})
-                self._fs.invalidate_cache()
                 return self._entry(name, self._fs.info(f"{self._base}/{name}"))
             except FileNotFoundError:
                 return None
@@ -117,7 +110,6 @@ class Inbox:
             return f"{self.uri}/{target}"
 
     def _free(self, name: str) -> str:
-        self._fs.invalidate_cache()
         stem = name[: -len(REQUEST_SUFFIX)]
         names = (name if n == 1 else f"{stem}.{n}{REQUEST_SUFFIX}" for n in count(1))
         return next(n for n in names if not self._fs.exists(f"{self._base}/{n}.reason.txt"))
@@ -144,11 +136,10 @@ class Inbox:
 
     def _entry(self, name: str, info: Mapping[str, Any]) -> Entry:
         """Entry from a file system's info; whole seconds, since S3 gives no more for a single object."""
-        changed = next((info[key] for key in CHANGED if info.get(key)), 0.0)
-        changed_s = changed.timestamp() if isinstance(changed, datetime) else float(changed)
+        at_s = int(changed_s(info))
         tag = str(info.get("ETag") or info.get("etag") or info.get("md5Hash") or "").strip('"')
         size = int(info["Size"] if "Size" in info else info["size"])
-        return Entry(name, f"{self.uri}/{name}", size, f"{tag} {int(changed_s)}", float(int(changed_s)), self._whole)
+        return Entry(name, f"{self.uri}/{name}", size, f"{tag} {at_s}", float(at_s), self._whole)
 
     def _local(self, name: str) -> Entry | None:
         path = Path(self._base, name)

@@ -1,16 +1,21 @@
 """Spending on models, ``{root}/_spending/{day}/``: entries are empty files, and the amount is in the name.
 
-``{reservation}-reserved-{micro USD}`` is written before a call, ``{reservation}-spent-{micro USD}`` after it. A call
-that never returned counts with its reservation, because the provider may have billed it. A reservation starts with a
-prefix for its run, so that a retried step finds what its run has spent.
+``{run}.{try}-{number}-{micro USD}`` is what one try of a run has spent or reserved on that day; the highest number
+counts. It is written before each call and after it. A call that never returned counts with its reservation, because the
+provider may have billed it. A retried step finds by the prefix what its run has spent. Earlier versions wrote
+``{run}.{call}-reserved-{micro USD}`` and ``-spent-`` for each call, which reads the same.
 """
 
 import hashlib
 import math
 import uuid
+from collections import Counter, defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from threading import Lock
 
+from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.protocols import OverBudget
 from brand_detect.storage.blobs import Blobs
 
@@ -27,11 +32,14 @@ class Spending:
     def __init__(self, blobs: Blobs, run_usd: float, daily_usd: float, run: str = "") -> None:
         """``run``: id of the run, whose earlier tries of today and yesterday count; "" for none."""
         self._blobs = blobs
-        self._mark = hashlib.sha256((run or uuid.uuid4().hex).encode()).hexdigest()[:16]
+        self._run = hashlib.sha256((run or uuid.uuid4().hex).encode()).hexdigest()[:16]
+        self._name = f"{self._run}.{uuid.uuid4().hex}"
         self._before: int | None = None if run else 0
         self._limit, self._daily_limit = _micro(run_usd), _micro(daily_usd)
-        self._own: dict[str, int] = {}
-        self._days: dict[str, str] = {}
+        self._reserved: dict[str, tuple[str, int]] = {}
+        self._totals: Counter[str] = Counter()
+        self._numbers = count()
+        self._entries: defaultdict[str, list[str]] = defaultdict(list)
         self._lock = Lock()
 
     def reserve(self, usd: float) -> str:
@@ -46,40 +54,51 @@ class Spending:
     def _reserve(self, usd: float) -> str:
         if self._before is None:
             self._before = self._spent_before()
-        wanted, spent = _micro(usd), self._before + sum(self._own.values())
-        if spent + wanted > self._limit:
-            raise OverBudget(_short("run", wanted, self._limit - spent, self._limit), "raise escalate_cloud.max_usd")
-        day, name = datetime.now(UTC).date().isoformat(), f"{self._mark}.{uuid.uuid4().hex}"
-        self._note(day, f"{name}-reserved-{wanted}")  # first, so that concurrent runs see it
-        others = self.spent_micro(day) - wanted
-        if others + wanted > self._daily_limit:
-            self._note(day, f"{name}-spent-0")
-            short = _short("day", wanted, self._daily_limit - others, self._daily_limit)
+        wanted, left = _micro(usd), self._limit - self._before - self._totals.total()
+        if wanted > left:
+            raise OverBudget(_short("run", wanted, left, self._limit), "raise escalate_cloud.max_usd")
+        day, name = datetime.now(UTC).date().isoformat(), uuid.uuid4().hex
+        self._add(day, wanted)  # first, so that concurrent runs see it
+        left = self._daily_limit - self.spent_micro(day) + wanted
+        if wanted > left:
+            self._add(day, -wanted)
+            short = _short("day", wanted, left, self._daily_limit)
             raise OverBudget(short, "try again tomorrow, or raise BRAND_DETECT_DAILY_USD")
-        self._own[name], self._days[name] = wanted, day
+        self._reserved[name] = day, wanted
         return name
 
     def charge(self, reservation: str, usd: float) -> None:
         """Record the actual cost of the call."""
-        self._own[reservation] = _micro(usd)
-        self._note(self._days[reservation], f"{reservation}-spent-{_micro(usd)}")
+        with self._lock:
+            day, reserved = self._reserved.pop(reservation)
+            self._add(day, _micro(usd) - reserved)
 
     def spent_micro(self, day: str) -> int:
         """Amount spent or reserved by all runs on a day, in millionths of a USD."""
         return sum(self._amounts(day).values())
 
-    def _note(self, day: str, entry: str) -> None:
-        self._blobs.create(f"{SPENDING}/{day}/{entry}", b"", lenient=True)
+    def _add(self, day: str, micro: int) -> None:
+        """Write the day's new total; what could not be written is in the next.
+
+        The total before it stays until then, for those who list the day meanwhile: they may miss the new one.
+        """
+        self._totals[day] += micro
+        entries = self._entries[day]
+        entries.append(f"{SPENDING}/{day}/{self._name}-{next(self._numbers):08d}-{self._totals[day]}")
+        self._blobs.create(entries[-1], b"", lenient=True)
+        while len(entries) > 2:
+            with suppress(BrandDetectError):  # a lower number counts for nothing
+                self._blobs.remove(entries.pop(0))
 
     def _spent_before(self) -> int:
         today = datetime.now(UTC).date()
         found = (self._amounts(day.isoformat()) for day in (today - timedelta(days=1), today))
-        return sum(usd for amounts in found for name, usd in amounts.items() if name.startswith(f"{self._mark}."))
+        return sum(usd for amounts in found for name, usd in amounts.items() if name.startswith(f"{self._run}."))
 
     def _amounts(self, day: str) -> dict[str, int]:
-        """By reservation."""
+        """By try of a run."""
         amounts: dict[str, int] = {}
-        for entry in sorted(self._blobs.names(f"{SPENDING}/{day}")):  # "spent" sorts after "reserved" and replaces it
+        for entry in sorted(self._blobs.names(f"{SPENDING}/{day}")):  # a higher number replaces a lower one
             name, _, amount = entry.split("-")
             amounts[name] = int(amount)
         return amounts

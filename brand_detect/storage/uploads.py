@@ -216,8 +216,8 @@ class Uploads:
     def remove(self, upload: Upload) -> None:
         """Remove an upload with all that was received, also a finished file."""
         self._hashes.pop(upload.upload_id, None)
+        self._blobs.remove_folder(upload.upload_id)  # first: no file is left that no record knows
         self._forget(upload)
-        self._blobs.remove_folder(upload.upload_id)
 
     def _forget(self, upload: Upload) -> None:
         """Remove the record, and parts that were not finished."""
@@ -231,14 +231,14 @@ class Uploads:
             self._blobs.remove(_record(upload.upload_id))
 
     def _swept(self) -> list[Upload]:
-        """The unfinished uploads, after those that took too long were removed."""
+        """The unfinished uploads, after those that took too long were removed, also files that were never checked."""
         left = []
         upload_ids = sorted({name.partition(".")[0] for name in self._blobs.names(PARTS)})
         for upload_id, upload in zip(upload_ids, concurrently(self._found, upload_ids), strict=True):
             if upload is None and not self._is_s3:  # a part that was received while the upload was cancelled
                 Path(self._blobs.root, PARTS, f"{upload_id}.part").unlink(missing_ok=True)
             elif upload and time.time() - upload.begun_s > EXPIRES_S:
-                self._forget(upload)
+                (self._forget if upload.video_uri else self.remove)(upload)
             elif upload and not (upload.video_uri or self.is_finished(upload)):
                 left.append(upload)
         return left

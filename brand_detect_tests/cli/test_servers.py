@@ -77,6 +77,22 @@ def test_a_port_that_is_none_is_wrong_usage(command_line: Call, served: list[dic
     assert served == []
 
 
+@pytest.mark.parametrize("option", ["--port", "--service-port"])
+def test_a_port_that_another_program_has_is_named_before_anything_starts(
+    command_line: Call, monkeypatch: pytest.MonkeyPatch, option: str
+):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ports = {"--port": str(free_port()), "--service-port": str(free_port()), option: port}
+        code, _, err = command_line("dev", *(part for pair in ports.items() for part in pair))
+    assert code == BadInput.exit_code
+    assert err.splitlines() == [
+        f"error: Port {port} of 127.0.0.1 cannot be used: Address already in use.",
+        f"hint: end the program that listens there, or choose another port with {option}",
+    ]
+
+
 def test_a_workspace_that_is_missing_is_named(command_line: Call, tmp_path: Path):
     code, _, err = command_line("webserver", "-w", str(tmp_path / "none.yaml"))
     assert (code, err.splitlines()[0]) == (BadInput.exit_code, f"error: There is no {tmp_path / 'none.yaml'}.")
@@ -117,20 +133,21 @@ def test_the_addresses_are_told_once_everything_answers(
 
 
 def test_if_one_of_them_ends_all_do(tmp_path: Path):
-    """The service, whose port is taken; by then the code server has been started."""
+    """The service, one of whose settings is wrong; by then the code server has been started."""
     shutil.copy(CHECKOUT / "dagster.yaml", tmp_path)
-    environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        ports = ["--port", str(free_port()), "--service-port", str(taken.getsockname()[1])]
-        ended = subprocess.run(
-            [BIN / "brand-detect", "dev", "--module", "json", *ports],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    environment = os.environ | {
+        "DAGSTER_HOME": str(tmp_path),
+        "PYTHONPATH": str(CHECKOUT),
+        "BRAND_DETECT_API_RATE": "often",
+    }
+    ports = ["--port", str(free_port()), "--service-port", str(free_port())]
+    ended = subprocess.run(
+        [BIN / "brand-detect", "dev", "--module", "json", *ports],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ended.returncode == Permanent.exit_code, ended.stderr
     assert "error: The HTTP service has ended with code " in ended.stderr
     left = [

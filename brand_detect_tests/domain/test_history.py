@@ -322,6 +322,7 @@ def test_of_several_alike_that_one_is_taken_which_most_was_made_from(job: Job):
         {"failed_check": "verdicts_are_sound: not these"},
         {"continues": "a-0"},
         {"figures": {"questions_left": 1.0}},
+        {"figures": {"edge_intervals_left": 1.0}},
         {"code_version": "0"},
         {"input_versions": {"run_ocr": "other data"}},
         {"input_versions": {"quality": "a scale of one's own"}},

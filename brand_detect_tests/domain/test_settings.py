@@ -56,6 +56,7 @@ def test_nothing_is_retried_or_paid_for_off_peak_unless_asked_for(monkeypatch: p
         ("offpeak_overrides", '{"compile_report": {"bridge_s": 2}}', {"compile_report": {"bridge_s": 2}}),
         ("api_max_body_bytes", "1", 1),
         ("service_url", "https://brands.example.org/", "https://brands.example.org"),
+        ("proxies", "127.0.0.1, 10.0.0.0/8", ("127.0.0.1", "10.0.0.0/8")),
     ],
 )
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: object):
@@ -83,6 +84,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
         ("OFFPEAK_MAX_USD", "nan", "finite"),
         ("OFFPEAK", "sometimes", "boolean"),
         ("API_MAX_BODY_BYTES", "0", "greater than or equal to 1"),
+        ("PROXIES", "nginx", "does not appear to be an IPv4 or IPv6 network"),
     ],
 )
 def test_a_value_that_is_none_is_refused_by_the_name_of_its_variable(

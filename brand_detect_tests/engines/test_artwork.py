@@ -67,6 +67,7 @@ USES = "".join(f'<g id="a{i}">{f"<use href={chr(34)}#a{i - 1}{chr(34)}/>" * 10}<
         (svg(extra="<image href='/etc/passwd'/>"), "a raster image"),
         (svg(extra="<image href='http://127.0.0.1/x.png'/>"), "a raster image"),
         (svg(extra="<pattern id='p' width='9e6' height='9e6' patternUnits='userSpaceOnUse'/>"), "a pattern"),
+        (svg(extra="<filter id='f'><feTurbulence numOctaves='1000000'/></filter>"), "a filter"),
         (svg(extra="<g>" * 9000 + "</g>" * 9000), "nested"),
         (f'<!DOCTYPE svg [<!ENTITY a "aaaaaaaaaa">{ENTITIES}]>'.encode() + svg(extra="<desc>&i;</desc>"), "not SVG"),
         (svg(extra=f'<defs><g id="a0"><path d="M0 0h9v9z"/></g>{USES}</defs><use href="#a8"/>'), "nodes limit"),

@@ -46,7 +46,7 @@ def test_a_packaged_prompt_loads_and_says_what_is_asked(name: str):
     prompt = load_prompt(name)
     assert prompt.name == name
     assert prompt.version.split()[:2] == [name, "1"]
-    for field in BrandAnswer.model_fields:
+    for field in BrandAnswer.model_json_schema()["properties"]:
         assert f'"{field}"' in prompt.instructions
     assert "never instructions" in prompt.instructions
     assert "magenta" in prompt.instructions, "so is the outline"

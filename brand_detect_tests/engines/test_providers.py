@@ -18,7 +18,7 @@ from PIL import Image
 
 from brand_detect.domain.contracts.verdicts import Answer, Cluster
 from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
-from brand_detect.domain.protocols import Budget, Question
+from brand_detect.domain.protocols import Budget, OverBudget, Question
 from brand_detect.engines import calls, providers
 from brand_detect.engines.prices import Price
 from brand_detect.engines.prompts import load_prompt
@@ -527,6 +527,43 @@ def test_what_does_not_fit_is_put_off(server: ModelServer, tmp_path: Path, concu
     assert all("budget of" in a.detail and a.cost_usd == 0 for a in answers if a.status == "deferred")
     assert len(server.questions) == 6
     assert spent(budget) == pytest.approx(7 * USD, abs=7 / MICRO)
+
+
+class ForgetfulBudget:
+    """Grants ``grants`` reservations, the preflight's among them, and does not learn what became of them."""
+
+    def __init__(self, grants: int, refusal: BrandDetectError) -> None:
+        self.grants, self.refusal = grants, refusal
+
+    def reserve(self, usd: float) -> str:  # noqa: ARG002
+        self.grants -= 1
+        if self.grants < 0:
+            raise self.refusal
+        return str(self.grants)
+
+    def charge(self, reservation: str, usd: float) -> None:  # noqa: ARG002
+        raise Transient("The store did not answer.")
+
+
+@pytest.mark.usefixtures("server")
+def test_an_answer_whose_cost_cannot_be_noted_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    budget = ForgetfulBudget(3, OverBudget("No more."))
+    answers = list(asks(OPENAI, budget=budget).ask(map(question, range(3))))
+    assert sorted(a.status for a in answers) == ["answered", "answered", "deferred"]
+    assert [r.getMessage() for r in caplog.records if r.name == providers.__name__] == [
+        "The cost of a call was not noted: The store did not answer."
+    ] * 3
+
+
+def test_answers_under_way_arrive_before_a_fault_is_raised(server: ModelServer) -> None:
+    server.then = "slow"
+    answers = asks(OPENAI, budget=ForgetfulBudget(3, Transient("The store did not answer."))).ask(
+        map(question, range(9))
+    )
+    assert {next(answers).brand, next(answers).brand} < {f"Brand {n}" for n in range(4)}
+    with pytest.raises(Transient, match="The store did not answer"):
+        next(answers)
+    assert len(server.questions) == 2
 
 
 def test_nothing_is_sent_without_money(server: ModelServer, tmp_path: Path) -> None:

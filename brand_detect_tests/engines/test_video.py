@@ -353,6 +353,23 @@ def test_sound_that_goes_on_or_comes_first_is_no_damage(tmp_path: Path, suffix: 
     assert probe(late).duration_s == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+@pytest.mark.parametrize("late_s", [0.0, 2.0])
+def test_probe_tells_when_a_player_shows_the_first_picture(tmp_path: Path, suffix: str, late_s: float) -> None:
+    """Chromium shows MP4 and Matroska so; MPEG-TS has a clock that begins anywhere, here at 1.4 s."""
+    path = write_with_sound(tmp_path / f"late{suffix}", moving(50), sound_s=4.0, late_s=late_s)
+    assert probe(path).first_picture_s == pytest.approx(late_s, abs=0.03)
+
+
+def test_pictures_out_of_order_or_before_an_edit_list_do_not_make_the_first_late(tmp_path: Path) -> None:
+    reordered = write_clip(tmp_path / "reordered.mp4", moving(50), options={"preset": "medium", "bf": "2"})
+    assert probe(reordered).first_picture_s == 0
+    cut = write_with_sound(tmp_path / "cut.mp4", moving(50), sound_s=1.0, late_s=-0.4)
+    assert probe(cut).first_picture_s == 0
+    alone = write_clip(tmp_path / "alone.mp4", moving(50), times_s=[2 + n / 25 for n in range(50)])
+    assert probe(alone).first_picture_s == 2
+
+
 def test_a_damaged_tail_under_sound_is_told(tmp_path: Path) -> None:
     path = truncate(write_with_sound(tmp_path / "a.mkv", moving(100), sound_s=4.0), 0.6)
     with pytest.raises(DamagedTail):

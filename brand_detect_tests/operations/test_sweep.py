@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from brand_detect import stages
-from brand_detect.catalog import parse_catalog
+from brand_detect.catalog import load_catalog, parse_catalog
 from brand_detect.definitions import build_definitions
+from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import upstream_of
+from brand_detect.domain.reviews import correction_of, review_of
 from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.scoring.score import scorer
 from brand_detect.operations.sweep import Point, sweep
@@ -26,11 +28,20 @@ from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.operations.sweep.page import cells, columns, page_of
 from brand_detect.orchestration.run import JobRun, Runner
 from brand_detect.report.curves import render
+from brand_detect.storage.reviews import Reviews
+from brand_detect_tests.support import logos
 from brand_detect_tests.support.logos import write
-from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import (
+    LogoDetector,
+    Pipeline,
+    ScriptedAnswerer,
+    clip_of_logo,
+    pipeline,
+    two_shot_clip,
+)
 from brand_detect_tests.support.videos import silent
 
-PLAIN, ASKED, EVENTS = "plain", "asked", "events"
+PLAIN, ASKED, EVENTS, CORRECTED = "plain", "asked", "events", "corrected"
 MODEL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
 WITHOUT: Overrides = {"compile_report": {"exclude_kinds": ["brand"]}}
 LABELS = ClipLabels(
@@ -40,9 +51,9 @@ LABELS = ClipLabels(
 
 @dataclass
 class Swept:
-    """A pipeline with one job that no model was asked about, and one whose bright text a model calls Emirates.
+    """A pipeline with jobs that no model was asked about, and one whose bright text a model calls Emirates.
 
-    Both read ROLEXX, which is a fifth away from Rolex.
+    All read ROLEXX, which is a fifth away from Rolex.
     """
 
     built: Pipeline
@@ -79,6 +90,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
             PLAIN: built.runner.submit(video, job_id=PLAIN),
             ASKED: built.runner.submit(video, job_id=ASKED, overrides=MODEL),
             EVENTS: built.runner.submit(video, job_id=EVENTS, overrides=WITHOUT),
+            CORRECTED: built.runner.submit(video, job_id=CORRECTED),
         }
         yield Swept(built, model, folder, runs)
 
@@ -93,14 +105,13 @@ def swept(
 
 def figures(run: JobRun) -> dict[str, Any]:
     """Of a report, what a sweep says about a value."""
-    report, verdicts = run.load("compile_report"), run.load("escalate_cloud")
+    report = run.load("compile_report")
     assert isinstance(report, Report)
-    assert isinstance(verdicts, BrandVerdicts)
     return {
         "brands": report.brands.num_rows,
         "seconds_of": {row["brand"]: row["seconds"] for row in report.brands.to_pylist()},
         "detections": report.detections.num_rows,
-        "unresolved": verdicts.unresolved.num_rows,
+        "unresolved": report.unresolved.num_rows,
     }
 
 
@@ -141,6 +152,47 @@ def test_kinds_that_the_job_leaves_out_are_left_out(jobs: Swept):
         replayed = jobs.replay(EVENTS, "match_brands", {**WITHOUT, "match_brands": {"fuzzy_score": value}})
         assert said(points[value]) == figures(replayed), value
     assert [points[v].brands for v in values] == [1, 0], "Rolex is an event"
+
+
+def test_logos_are_matched_by_their_stored_embeddings(tmp_path: Path):
+    write(tmp_path, {"brands.yaml": "- {name: Stairs, logos: [stairs.svg]}\n", "stairs.svg": logos.svg("stairs")})
+    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+        run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
+        lineage = Lineage.of(built.services.store, "match")
+        found = sweep(lineage, "match_brands", "max_false_accept_rate", [0.0], {}, progress=silent)
+        off = built.runner.replay("match", "match_brands", {"match_brands": {"max_false_accept_rate": 0.0}})
+        assert [*map(said, found.points)] == [figures(off), figures(run)]
+        assert [point.brands for point in found.points] == [0, 1]
+        assert found.notes == ()
+
+        for catalog, noted in ((cross_beside_stairs(tmp_path), True), (lineage.catalog, False)):
+            named = replace(catalog, version="another")
+            again = sweep(lineage, "match_brands", "max_false_accept_rate", [0.0], {}, catalog=named, progress=silent)
+            assert [point.brands for point in again.points] == [0, 0 if noted else 1]
+            assert any("Logos are not matched" in note for note in again.notes) == noted
+
+
+def cross_beside_stairs(folder: Path) -> BrandCatalog:
+    """A list with a logo that nobody has embedded."""
+    listed = "- {name: Stairs, logos: [stairs.svg]}\n- {name: Cross, logos: [cross.svg]}\n"
+    write(folder, {"more.yaml": listed, "cross.svg": logos.svg("cross")})
+    return load_catalog(str(folder / "more.yaml")).catalog
+
+
+def test_a_persons_corrections_are_applied(jobs: Swept):
+    before = jobs.replay(CORRECTED, "match_brands", LOOSE)
+    open_ = jobs.lineage(CORRECTED, before).load("compile_report", Report).unresolved
+    renaming = {"action": "rename", "brand_id": "rolex", "to": "Tudor"}
+    naming = {"action": "name", "cluster_id": open_["cluster_id"][0].as_py(), "text": "ACME WIDGETS", "to": "Acme"}
+    for said_ in (renaming, naming):
+        Reviews(jobs.built.services.store.blobs, CORRECTED).add(review_of(correction_of({"user": "ana"} | said_)))
+    corrected = jobs.replay(CORRECTED, "match_brands", LOOSE)
+    for name in ("match_brands.fuzzy_score", "compile_report.min_confidence"):
+        [point] = swept(jobs.lineage(CORRECTED, corrected), name, []).values()
+        assert said(point) == figures(corrected)
+        assert set(point.seconds_of) == {"Tudor", "Acme"}
+        [point] = swept(jobs.lineage(CORRECTED, before), name, []).values()
+        assert said(point) == figures(before), "its report had none"
 
 
 def test_stored_answers_are_taken_over_where_the_cluster_is_still_open(jobs: Swept):

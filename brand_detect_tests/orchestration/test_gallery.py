@@ -12,10 +12,9 @@ from brand_detect.catalog.exemplars import exemplar_of
 from brand_detect.catalog.gallery import Entry
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
+from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
-from brand_detect.domain.protocols import Region
 from brand_detect.domain.tables import table
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder, distractors
@@ -24,30 +23,19 @@ from brand_detect.orchestration.assets import OTHER_EMBEDDER
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
 from brand_detect_tests.support import logos
-from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEmbedder, pipeline, silent
-from brand_detect_tests.support.videos import write_clip
+from brand_detect_tests.support.pipeline import (
+    LogoDetector,
+    ScriptedDetector,
+    ScriptedEmbedder,
+    clip_of_logo,
+    pipeline,
+    silent,
+)
 
 NONE = 3 * 512  # pictures of no mark, in the package
 PLAIN = "brands:\n  - name: Rolex\n"
 WITH_LOGO = PLAIN + "  - name: Stairs\n    logos: [stairs.svg]\n"
 PACKAGED = WITH_LOGO + "    packaged: true\n"
-
-
-class MarkDetector(ScriptedDetector):
-    """Sees one mark in the middle of every picture."""
-
-    def detect(self, image, areas=()):  # noqa: ARG002
-        self.calls += 1
-        return [Region(RegionKind.logo, "", 0.9, np.array([(94, 34), (206, 34), (206, 146), (94, 146)], np.float32))]
-
-
-def clip(path: Path, shape: str) -> Path:
-    """A mark on a plain wall for two seconds."""
-    art = VectorAndPixelArtwork().render(logos.svg(shape, "#ffffff"), "svg", 100)
-    picture = np.full((180, 320, 3), 20, np.uint8)
-    spot = picture[40 : 40 + art.shape[0], 100 : 100 + art.shape[1]]
-    spot[art[..., 3] > 127] = 250
-    return write_clip(path, (picture for _ in range(20)), fps=10)
 
 
 def services(folder: Path, text: str, **files: bytes) -> tuple[Services, ScriptedEmbedder]:
@@ -160,8 +148,8 @@ def test_drawings_are_embedded_as_drawings_and_photographs_as_crops(tmp_path: Pa
 
 def test_a_job_of_an_older_release_is_matched_without_packaged_logos_and_says_so(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": PLAIN})
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
-        built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+        built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         built.embedder.identity = "a newer embedder"
         logos.write(tmp_path, {"brands.yaml": PACKAGED, "stairs.svg": logos.svg("stairs")})
         found = built.runner.replay("match", "match_brands").load("match_brands")
@@ -183,10 +171,10 @@ def test_a_list_with_a_logo_of_the_users_own_is_not_matched_without_it(
 
 
 def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
-    detector = MarkDetector()
+    detector = LogoDetector()
     logos.write(tmp_path, {"brands.yaml": PLAIN})
     with pipeline(tmp_path, region_detectors=lambda _: [detector]) as built:
-        first = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+        first = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         found = first.load("detect_objects")
         assert isinstance(found, DetectedObjects)
         assert found.embedder == "scripted embedder"
@@ -218,17 +206,19 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
 
 def test_another_mark_is_not_taken_for_it(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()]) as built:
-        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "cross")), job_id="match")
+    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+        run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "cross")), job_id="match")
         found = run.load("match_brands")
         assert isinstance(found, BrandVerdicts)
         assert (found.verdicts.num_rows, found.unresolved.num_rows) == (0, 1)
 
 
 def test_a_logo_that_is_not_in_the_video_changes_no_figure_of_another_brand(tmp_path: Path):
-    detectors = [MarkDetector(), ScriptedDetector()]  # a mark, and ROLEX beside it
+    detectors = [LogoDetector(), ScriptedDetector()]  # a mark, and ROLEX beside it
     with pipeline(tmp_path, region_detectors=lambda _: detectors) as built:
-        before = built.runner.submit(str(clip(tmp_path / "match.mp4", "cross")), job_id="match").load("compile_report")
+        before = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "cross")), job_id="match").load(
+            "compile_report"
+        )
         logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
         after = built.runner.replay("match", "match_brands").load("compile_report")
     assert isinstance(before, Report)
@@ -241,8 +231,8 @@ def test_a_logo_that_is_not_in_the_video_changes_no_figure_of_another_brand(tmp_
 
 def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [MarkDetector()], logo_embedder=lambda _: None) as built:
-        run = built.runner.submit(str(clip(tmp_path / "match.mp4", "stairs")), job_id="match")
+    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()], logo_embedder=lambda _: None) as built:
+        run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         found, matched = run.load("detect_objects"), run.load("match_brands")
         assert isinstance(found, DetectedObjects)
         assert isinstance(matched, BrandVerdicts)

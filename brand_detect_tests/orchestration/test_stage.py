@@ -10,7 +10,8 @@ from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.tags import PARTITION
 from brand_detect.orchestration import stage
-from brand_detect.storage.attempts import AttemptWriter
+from brand_detect.storage.attempts import AttemptRef, AttemptWriter
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import Pipeline, ScriptedReader, pipeline, two_shot_clip
 
@@ -103,6 +104,22 @@ def test_what_is_damaged_is_made_again(tmp_path: Path):
         with pytest.raises(Permanent) as refused:
             built.launch("match", "job_request", {"job_request": {"profile": "default"}})
         assert "set all of video_uri, profile, overrides" in refused.value.hint
+
+
+@pytest.mark.parametrize("call", ["exists", "manifest"])
+def test_a_fault_after_the_commit_repeats_no_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str):
+    with pipeline(tmp_path) as built:
+        run, done = finished(built), getattr(Store, call)
+
+        def failing(self: Store, ref: AttemptRef):
+            if ref == run.ref("run_ocr"):
+                raise Transient("The store did not answer.")
+            return done(self, ref)
+
+        monkeypatch.setattr(Store, call, failing)
+        again = built.runner.replay("match", "run_ocr")
+        assert again.attempts["run_ocr"] == f"{again.run_id}-0"
+        assert len(built.services.store.folders("match", "run_ocr")) == 2
 
 
 def test_what_another_process_has_finished_stays(tmp_path: Path):

@@ -101,6 +101,7 @@ def test_yolo_gives_centres_as_shares_and_an_empty_file_per_negative() -> None:
     about = yaml.safe_load(files["data.yaml"])
     assert about["names"] == {0: "Itaú", 1: "Nike"}
     assert (about["nc"], about["train"], about["val"]) == (2, "images", "images")
+    assert "path" not in about, "Ultralytics would take . for the folder where it is started"
     assert len(files) == 1 + len(found.pictures)
     assert files["labels/match-0a1b2c3d-000000.txt"] == ""
     number, x, y, w, h = files["labels/match-0a1b2c3d-000001.txt"].split()

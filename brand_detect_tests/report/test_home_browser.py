@@ -174,7 +174,7 @@ def test_a_submission_whose_answer_is_lost_is_the_same_request(page: Page, dagst
     for _ in range(2):
         page.get_by_label("Or a video by its address").fill(str(video))
         page.get_by_role("button", name="Analyse", exact=True).click()
-        expect(page.locator("#message")).to_contain_text("The service cannot be reached.")
+        expect(page.locator("#wrong")).to_contain_text("The service cannot be reached.")
     page.unroute("**/jobs")
     for _ in range(2):
         page.get_by_label("Or a video by its address").fill(str(video))
@@ -210,14 +210,14 @@ def test_what_is_no_video_is_refused_in_a_sentence(page: Page, dagster: Scripted
     notes.write_text("notes")
     large.write_bytes(bytes(20 * MIB + 1))
     page.locator("#file").set_input_files([notes, large])
-    expect(page.locator("#message")).to_contain_text("notes.txt is not a video")
-    expect(page.locator("#message")).to_contain_text("large.mp4 is too large")
+    expect(page.locator("#wrong")).to_contain_text("notes.txt is not a video")
+    expect(page.locator("#wrong")).to_contain_text("large.mp4 is too large")
     analyse(page, fake)
     expect(page.locator("#uploads [role=alert]")).to_contain_text("fake.mp4 is refused")
     page.get_by_role("button", name="Close").click()
     page.get_by_label("Or a video by its address").fill("/etc/passwd")
     page.get_by_role("button", name="Analyse", exact=True).click()
-    expect(page.locator("#message")).to_contain_text("outside the allowed media roots")
+    expect(page.locator("#wrong")).to_contain_text("outside the allowed media roots")
     assert faults(page) == []
     assert (kept(tmp_path), dagster.asked) == ([], [])
 
@@ -242,7 +242,7 @@ def test_the_same_video_twice_is_said_and_run_again_only_when_asked(page: Page, 
     assert told.evaluate("one => one.offsetWidth > 250"), "its buttons leave it room on a phone"
     again = page.get_by_role("button", name="Analyse it again")
     again.click()
-    expect(page.locator("#message")).to_contain_text(f"{job_id} is not finished yet: waiting in the queue.")
+    expect(page.locator("#wrong")).to_contain_text(f"{job_id} is not finished yet: waiting in the queue.")
     dagster.known = [run(job_id, "success", ended_s=time.time(), updated_s=1.0)]
     again.click()
     expect(page.locator("#uploads li")).to_have_count(0)
@@ -257,7 +257,7 @@ def test_the_list_follows_without_losing_the_focus(page: Page, dagster: Scripted
     dagster.known = [run("second", "started", created_s=now - 9, started_s=now)]
     dagster.log = RunLog("c", "run_ocr", LINE[:4], StageProgress("run_ocr", 5, 20, "frames", 2.5))
     row = page.locator("#job-second")
-    expect(row).to_contain_text("Reading text step 5 of 9")
+    expect(row).to_contain_text("Reading text step 4 of 8")
     expect(row).to_contain_text("5 of 20 frames, 2.5 a second, about 6 s left in this step")
     assert page.evaluate("document.activeElement.id") == "cancel-second"
     assert faults(page) == []
@@ -265,6 +265,18 @@ def test_the_list_follows_without_losing_the_focus(page: Page, dagster: Scripted
     expect(page.locator(".job").first).to_contain_text("run-third is damaged. Copy it again.")
     assert page.locator(".job h2").all_inner_texts() == ["third", "first", "second"]
     assert page.evaluate("document.activeElement.id") == "cancel-second"
+
+
+def test_a_service_that_is_away_is_said(page: Page, dagster: ScriptedClient):
+    dagster.known = [run("first", "queued")]
+    page.reload()
+    away = page.locator("#away")
+    page.route("**/?*part=jobs*", lambda route: route.abort())
+    page.get_by_label("Search").fill("final")
+    expect(away).to_be_visible()
+    page.unroute("**/?*part=jobs*")
+    page.get_by_label("Search").fill("")
+    expect(away).to_be_hidden()
 
 
 def test_cancel_asks_first_and_an_error_is_said(page: Page, dagster: ScriptedClient):

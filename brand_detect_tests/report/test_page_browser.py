@@ -705,7 +705,7 @@ class Service:
             self.applied += 1
             undone = {e.get("undoes") for e in self.events}
             self.events = [e | {"state": "undone" if e["review_id"] in undone else "applied"} for e in self.events]
-        says = "compile_report is running, step 1 of 1"
+        says = "writing the report, step 1 of 1"
         return 200, {"status": "started", "done": done, "error": self.run_error if done else None, "says": says}
 
 
@@ -770,7 +770,7 @@ def test_corrections_are_sent_shown_applied_and_the_new_report_loaded(tab: Tab, 
 
     tab.page.get_by_role("button", name="Apply 1 correction").click()
     expect(tab.page.locator("#dock")).to_contain_text("Applying")
-    expect(tab.page.locator("#dock")).to_contain_text("compile_report is running, step 1 of 1")
+    expect(tab.page.locator("#dock")).to_contain_text("writing the report, step 1 of 1")
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_visible(timeout=10_000)
     assert service.applied == 1
     assert service.asked.count("GET /reports/match") == 2, "the page was loaded again"

@@ -48,6 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, 
         dark[:, :160] = 10
         clips = {
             "match": two_shot_clip(folder / "match.mp4", seconds=6.0),
+            "late": two_shot_clip(folder / "late.mp4", seconds=6.0, begin_s=2.0),
             "old": write_clip(folder / "old.mp4", [dark] * 40, fps=10, codec="mpeg4"),
             "gone": two_shot_clip(folder / "gone.mp4", seconds=3.0),
         }
@@ -148,6 +149,31 @@ def test_the_timeline_leads_to_the_video_and_shows_where_it_is(served: tuple[Bro
         shots.click(position={"x": place["width"] * 0.75, "y": place["height"] / 2})
         page.wait_for_function("() => document.querySelector('video').currentTime > 4")
         assert at_s(page) == pytest.approx(4.5, abs=0.1)
+        head = page.locator(".playhead").bounding_box()
+        assert head is not None
+        assert head["x"] == pytest.approx(place["x"] + place["width"] * 0.75, abs=4)
+
+
+def test_a_video_whose_first_picture_comes_late_is_not_shifted(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/late") as page:
+        page.locator("body.plays").wait_for()
+        page.wait_for_function("() => document.querySelector('video').currentTime === 2")
+        page.locator(".track .bar").first.click()
+        box = page.evaluate("fetch(globalThis.brandDetect.service.boxes + '&from_s=0&to_s=6').then(r => r.json())")
+        [track] = [t for t in box["tracks"] if t["spans_s"][0][0] == 0]
+        left, top, _, bottom = track["boxes"][0]
+        page.wait_for_function(f"() => ({DRAWN})({[left, (top + bottom) / 2]}).length > 0")
+        page.get_by_role("button", name="Play", exact=False).click()
+        page.wait_for_function("() => document.querySelector('video').paused === false")
+        page.wait_for_function("() => document.querySelector('video').paused", timeout=15_000)
+        assert at_s(page) == pytest.approx(2 + track["spans_s"][-1][1], abs=0.4)
+        shots = page.locator(".track.shots")
+        place = shots.bounding_box()
+        assert place is not None
+        shots.click(position={"x": place["width"] * 0.75, "y": place["height"] / 2})
+        page.wait_for_function("() => document.querySelector('video').currentTime > 6")
+        assert at_s(page) == pytest.approx(2 + 4.5, abs=0.1)
         head = page.locator(".playhead").bounding_box()
         assert head is not None
         assert head["x"] == pytest.approx(place["x"] + place["width"] * 0.75, abs=4)

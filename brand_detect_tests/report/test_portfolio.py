@@ -86,6 +86,21 @@ def test_a_video_counts_once_by_its_newest_report() -> None:
     assert whole.notes == ("a is left out: b has a newer report of the same video.",)
 
 
+def test_the_halves_of_a_video_both_count_and_what_overlaps_them_does_not() -> None:
+    def of_match(job: str, day: int, start_s: float, end_s: float) -> Entry:
+        request = p.request(job_id=job, video_sha256="a" * 8)
+        return entry(job, brand("Nike", 30), day=day, request=request, range_s=(start_s, end_s))
+
+    halves = [of_match("first", 1, 0.0, 2700.0), of_match("second", 2, 2700.0, 5400.0)]
+    whole = portfolio(halves)
+    assert [job.job_id for job in whole.jobs] == ["first", "second"]
+    assert (whole.seconds, whole.notes) == (5400, ())
+    assert (whole.brands[0].seconds, whole.brands[0].n_videos) == (60, 2)
+    whole = portfolio([*halves, of_match("middle", 3, 2000.0, 3000.0)])
+    assert [job.job_id for job in whole.jobs] == ["middle"]
+    assert whole.notes[0].endswith("a newer report of the same video, and their ranges overlap.")
+
+
 def test_media_values_are_summed_in_one_currency_only() -> None:
     euros = entry("a", brand("Nike", 30, media_value=100.0), currency="EUR")
     none = entry("b", brand("Nike", 30), day=2)

@@ -37,6 +37,15 @@ def test_every_exposure_is_a_cue() -> None:
         assert _seconds(cue.end) == pytest.approx(exposure["end_s"], abs=5e-4)
 
 
+def test_times_are_those_of_a_player() -> None:
+    payloads = match()
+    request = payloads["job_request"]
+    late = request.model_copy(update={"probe": request.probe.model_copy(update={"first_picture_s": 2.5})})
+    starts = [_seconds(c.start) for c in read(written(payloads | {"job_request": late}))]
+    exposures = payloads["compile_report"].exposures.to_pylist()
+    assert starts == pytest.approx([2.5 + e["start_s"] for e in exposures], abs=5e-4)
+
+
 def _seconds(stamp: str) -> float:
     hours, minutes, seconds = stamp.split(":")
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)

@@ -12,9 +12,11 @@ from brand_detect.domain.contracts import effective
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
 from brand_detect.domain.contracts.verdicts import REASONS, Answer, AnswerStatus, BrandVerdicts, Rule
+from brand_detect.domain.errors import Transient
 from brand_detect.domain.protocols import Answerer, AnswerMemory, FrameReader, Image, Question
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.stages import escalation
 from brand_detect.stages.compile_report.summary import model_usage
 from brand_detect.stages.escalation import OUTLINE, escalate
 from brand_detect_tests.support import payloads as p
@@ -261,6 +263,24 @@ def test_what_was_answered_before_is_answered_from_memory():
         assert row["remembered"] == (row["status"] != "failed")
         assert row | {"remembered": False} == by_cluster[row["cluster_id"]]
     assert "3 of 3 clusters asked (2 from memory)" in second.notes[0]
+
+
+def test_an_answer_that_is_paid_for_is_stored_in_another_try(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(escalation, "PAUSES_S", (0.0,))
+    tries: list[str] = []
+
+    class Slow(Memory):
+        def keep(self, answer: Answer) -> None:
+            tries.append(answer.brand)
+            if len(tries) % 2:
+                raise Transient("The store did not answer.")
+            super().keep(answer)
+
+    detected, upstream = marks("ACME", "GLOBEX")
+    memory = Slow()
+    asked(detected, upstream, Model({"ACME": said(brand="A"), "GLOBEX": said(brand="B")}), memory)
+    assert tries == ["A", "A", "B", "B"]
+    assert len(memory.known) == 2
 
 
 def test_when_asked_again_memory_is_not_read_and_learns_the_new_answer():

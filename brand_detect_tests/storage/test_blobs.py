@@ -56,6 +56,30 @@ def test_a_folder_is_listed_measured_and_removed(either: Blobs):
     assert either.names("") == []
 
 
+def test_a_file_is_listed_as_an_empty_folder(either: Blobs):
+    either.put("a/b.json", b"12")
+    assert either.names("a/b.json") == either.names("a/b.json/c") == []
+
+
+@pytest.mark.usefixtures("s3")
+def test_what_other_processes_do_on_s3_is_seen_at_once():
+    from s3fs import S3FileSystem
+
+    blobs, other = Blobs("s3://bucket/shared"), S3FileSystem(skip_instance_cache=True)
+    blobs.put("a/manifest.json", b"mine")
+    blobs.put("b/data", b"")
+    assert (blobs.names("a"), blobs.names("b"), blobs.size_bytes("")) == (["manifest.json"], ["data"], 4)
+
+    other.rm("bucket/shared/a", recursive=True)
+    other.pipe_file("bucket/shared/b/manifest.json", b"other")
+    assert (blobs.exists("a/manifest.json"), blobs.exists("b/manifest.json")) == (False, True)
+    assert (blobs.names("a"), blobs.names("b"), blobs.size_bytes("")) == ([], ["data", "manifest.json"], 5)
+    assert blobs.last_written_s("b") == pytest.approx(blobs.written_s("b/manifest.json"), abs=1)
+    blobs.remove_folder("a")
+    blobs.remove_folder("b")
+    assert not blobs.is_there()
+
+
 def test_what_is_not_there_is_missing(either: Blobs):
     for call in (either.read, either.sha256, either.remove):
         with pytest.raises(Missing, match=r"nothing could not be (read|removed)"):

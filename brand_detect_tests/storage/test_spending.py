@@ -1,5 +1,6 @@
 """Money that is set aside and spent, by one run and by all runs of a day."""
 
+import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -8,6 +9,7 @@ from threading import Barrier
 
 import pytest
 
+from brand_detect.domain.errors import Transient
 from brand_detect.domain.protocols import OverBudget
 from brand_detect.storage import spending
 from brand_detect.storage.blobs import Blobs
@@ -76,6 +78,64 @@ def test_all_runs_of_a_day_share_its_limit(blobs: Blobs):
     other.reserve(0.3)
     with pytest.raises(OverBudget):
         one.reserve(0.01)
+
+
+def test_a_day_has_few_entries_however_many_calls(blobs: Blobs):
+    budgets = [Spending(blobs, 5.0, 5.0) for _ in range(3)]
+    for n in range(1, 13):  # entries have numbers of more than one digit
+        reserved = [budget.reserve(0.1) for budget in budgets]
+        assert spent(blobs) == pytest.approx(3 * ((n - 1) * 0.05 + 0.1))
+        for budget, reservation in zip(budgets, reserved, strict=True):
+            budget.charge(reservation, 0.05)
+        assert spent(blobs) == pytest.approx(3 * n * 0.05)
+    assert len(blobs.names(f"_spending/{today()}")) <= 2 * len(budgets)
+
+
+def test_a_total_stays_until_another_has_taken_its_place(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
+    """Whoever lists a day while a total is replaced may see the old one alone, and the new one not yet."""
+    budget, create, seen = Spending(blobs, 5.0, 5.0), Blobs.create, list[set[str]]()
+
+    def watched(self: Blobs, path: str, data: bytes, *, lenient: bool = False) -> None:
+        before = set(self.names(f"_spending/{today()}"))
+        create(self, path, data, lenient=lenient)
+        seen.append(before)
+
+    monkeypatch.setattr(Blobs, "create", watched)
+    for _ in range(3):
+        budget.charge(budget.reserve(0.1), 0.1)
+    after = [*seen[1:], set(blobs.names(f"_spending/{today()}"))]
+    assert all(earlier & later for earlier, later in zip(seen[1:], after[1:], strict=True))
+
+
+def test_a_store_that_does_not_answer_for_a_while_loses_no_cent(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
+    budget = Spending(blobs, 5.0, 5.0)
+    first, second = budget.reserve(0.5), budget.reserve(0.5)
+
+    def away(*_: object, **__: object) -> None:
+        raise Transient("The store did not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Blobs, "create", away)
+        with pytest.raises(Transient):
+            budget.charge(first, 0.2)
+    assert spent(blobs) == 1.0, "the reservation counts"
+    with monkeypatch.context() as patch:
+        patch.setattr(Blobs, "remove", away)
+        budget.charge(second, 0.1)
+    assert spent(blobs) == pytest.approx(0.3)
+
+
+def test_a_day_that_an_earlier_version_began_goes_on(blobs: Blobs):
+    run = hashlib.sha256(b"run-1").hexdigest()[:16]
+    for entry in (f"{run}.a-reserved-500000", f"{run}.a-spent-200000", "other.b-reserved-400000"):
+        blobs.create(f"_spending/{today()}/{entry}", b"")
+    again = Spending(blobs, 1.0, 2.0, "run-1")
+    with pytest.raises(OverBudget, match=r"run's budget .* has 0\.8000 USD left"):
+        again.reserve(0.9)
+    again.charge(again.reserve(0.8), 0.3)
+    assert spent(blobs) == pytest.approx(0.9)
+    with pytest.raises(OverBudget, match=r"day's budget .* has 1\.1000 USD left"):
+        Spending(blobs, 9.0, 2.0).reserve(1.2)
 
 
 def test_what_is_refused_leaves_nothing_set_aside(blobs: Blobs):

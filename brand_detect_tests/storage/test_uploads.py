@@ -99,22 +99,25 @@ def test_a_removed_upload_is_gone(place: tuple[str, Path]):
     assert [p for p in folder.rglob("*") if p.is_file()] == []
 
 
-def test_what_broke_off_days_ago_is_swept_away_and_what_was_finished_stays(
+def test_what_broke_off_days_ago_is_swept_away_and_what_was_checked_stays(
     place: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ):
     uri, folder = place
     area = Uploads(uri, MANY)
-    old, done = area.begin("old.mp4", 100), area.begin("done.mp4", 50)
-    area.append(done, 0, os.urandom(50))
+    old, done, unchecked = (area.begin(f"{name}.mp4", 50) for name in ("old", "done", "unchecked"))
+    for upload in (done, unchecked):
+        area.append(upload, 0, os.urandom(50))
+        area.finish(upload)
     area.settle(done, area.finish(done), "hash")
     now = uploads.time.time()
     monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S - 60)
     area.begin("new.mp4", 100)
     assert area.find(old.upload_id) == old
     assert area.find(done.upload_id).sha256 == "hash", "to answer who asks again"
+    assert files(folder) == ["done.mp4", "unchecked.mp4"]
     monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S + 60)
     new = area.begin("new.mp4", 100)
-    for gone in (old, done):
+    for gone in (old, done, unchecked):
         with pytest.raises(Missing):
             area.find(gone.upload_id)
     assert area.find(new.upload_id) == new

@@ -24,11 +24,13 @@ from brand_detect.domain.launch import LaunchPlan
 from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration import stage
 from brand_detect.orchestration.resources import Engines, Services
 from brand_detect.orchestration.run import JobRun, Runner
+from brand_detect_tests.support import logos
 from brand_detect_tests.support.videos import write_clip
 
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
@@ -53,6 +55,15 @@ class ScriptedDetector:
         height, width = image.shape[:2]
         quad = np.array([[0.1, 0.1], [0.5, 0.1], [0.5, 0.3], [0.1, 0.3]], np.float32) * [width, height]
         return [Region(RegionKind.text, "", 0.9, quad.astype(np.float32))]
+
+
+@dataclass
+class LogoDetector(ScriptedDetector):
+    """Sees one logo in the middle of every picture."""
+
+    def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
+        self.calls += 1
+        return [Region(RegionKind.logo, "", 0.9, np.array([(94, 34), (206, 34), (206, 146), (94, 146)], np.float32))]
 
 
 @dataclass
@@ -143,6 +154,15 @@ def clip_with_an_open_text(path: Path) -> Path:
     return write_clip(path, pictures(), fps=10)
 
 
+def clip_of_logo(path: Path, shape: str) -> Path:
+    """A logo of ``logos.PATHS`` on a plain wall for two seconds, where ``LogoDetector`` sees it."""
+    art = VectorAndPixelArtwork().render(logos.svg(shape, "#ffffff"), "svg", 100)
+    picture = np.full((180, 320, 3), 20, np.uint8)
+    spot = picture[40 : 40 + art.shape[0], 100 : 100 + art.shape[1]]
+    spot[art[..., 3] > 127] = 250
+    return write_clip(path, (picture for _ in range(20)), fps=10)
+
+
 def with_an_open_text(folder: Path) -> Path:
     """The folder, with the store of the job ``match`` (Rolex reported, ACME WIDGETS left open) and its brand list."""
     with pipeline(folder, kept=True) as built:
@@ -150,8 +170,11 @@ def with_an_open_text(folder: Path) -> Path:
     return folder
 
 
-def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
-    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second."""
+def two_shot_clip(path: Path, seconds: float = 4.0, begin_s: float = 0.0) -> Path:
+    """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second.
+
+    The file's clock shows its first picture at ``begin_s``.
+    """
     count = int(seconds * 10)
 
     def pictures() -> Iterator[Image]:
@@ -164,7 +187,7 @@ def two_shot_clip(path: Path, seconds: float = 4.0) -> Path:
             picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
             yield picture
 
-    return write_clip(path, pictures(), fps=10)
+    return write_clip(path, pictures(), fps=10, times_s=[begin_s + n / 10 for n in range(count)] if begin_s else None)
 
 
 @cache

@@ -35,7 +35,7 @@ class EndedRun:
 
     run: dg.DagsterRun
     at_s: float
-    """When it ended, in seconds since 1970."""
+    """When it ended, in seconds since 1970; now, if the clock of the machine that said so is ahead."""
 
     @property
     def job_id(self) -> str:
@@ -55,6 +55,9 @@ class EndedRuns:
     """The last event that was read."""
     waiting: dict[str, float] = field(default_factory=dict)
     """Failed runs that Dagster marked for re-execution, with the time of failure in seconds since 1970."""
+    seen: int = -1
+    """The newest of the events that were there at ``seen_s``: they settle by then, whatever time they bear."""
+    seen_s: float = 0.0
 
     @classmethod
     def from_now_on(cls, instance: dg.DagsterInstance) -> "EndedRuns":
@@ -72,16 +75,26 @@ class EndedRuns:
         events = self._events(instance, limit)
         runs = _runs(instance, {event.run_id for event in events})
         for event in events:
-            if now_s - event.timestamp < SETTLED_S or len(self.waiting) >= MOST_WAITING:
+            if len(self.waiting) >= MOST_WAITING:
                 return
+            if not self._is_settled(event, now_s):
+                if event.storage_id > self.seen:
+                    self.seen, self.seen_s = events[-1].storage_id, now_s
+                return
+            ended_s = min(event.timestamp, now_s)
             run = runs.get(event.run_id)
             kind = event.event_log_entry.dagster_event_type
             if run and is_ours(run) and run.status == ENDS[kind] and not _retried(run):
-                if _is_final(run, event.timestamp, now_s):
-                    yield EndedRun(run, event.timestamp)
+                if _is_final(run, ended_s, now_s):
+                    yield EndedRun(run, ended_s)
                 else:
-                    self.waiting.setdefault(run.run_id, event.timestamp)
+                    self.waiting.setdefault(run.run_id, ended_s)
             self.after = event.storage_id
+
+    def _is_settled(self, event: dg.EventLogRecord, now_s: float) -> bool:
+        """Whether it is old enough, by its own time or by when it was seen: the clock that stamped it may be ahead."""
+        known_s = self.seen_s if event.storage_id <= self.seen else now_s
+        return now_s - min(event.timestamp, known_s) >= SETTLED_S
 
     def _unheard(self, instance: dg.DagsterInstance, now_s: float) -> Iterator[EndedRun]:
         runs = _runs(instance, set(self.waiting))

@@ -7,7 +7,7 @@ is written. Modules: ``values`` (params and values), ``lineage`` (inputs), ``com
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import effective
@@ -127,7 +127,7 @@ def sweep(
         fixed=fixed,
         points=tuple(points),
         clip=clip,
-        notes=tuple(_notes(lineage, first, points, in_force, is_as_stored=not (fixed or catalog))),
+        notes=tuple(_notes(compute, first, points, in_force, is_as_stored=not (fixed or catalog))),
         load_s=load_s,
         stored_s=lineage.stage_s(first),
     )
@@ -157,7 +157,7 @@ def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: 
         seconds=sum(seconds_of.values()),
         detections=report.detections.num_rows,
         unresolved=report.unresolved.num_rows,
-        unasked=compute.unasked(verdicts),
+        unasked=compute.unasked(report),
         seconds_of=seconds_of,
         took_s=took_s,
     )
@@ -169,9 +169,14 @@ def _point(compute: Compute, value: Value, params: Mapping[str, Params], score: 
 
 
 def _notes(
-    lineage: Lineage, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
+    compute: Compute, first: str, points: Sequence[Point], in_force: Value, *, is_as_stored: bool
 ) -> Iterator[str]:
     """Assumptions behind the figures, and differences from the stored report."""
+    lineage = compute.lineage
+    if compute.lacks_logos:
+        yield (
+            "Logos are not matched: those of this brand list are not all embedded. A replay would embed and match them."
+        )
     asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != Stage.compile_report else []
     if asked:
         models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))
@@ -182,7 +187,7 @@ def _notes(
         )
     if not is_as_stored:
         return
-    stored = cast("Report", lineage.store.load(lineage.ref(Stage.compile_report)))
+    stored = lineage.load(Stage.compile_report, Report)
     here = next(p for p in points if p.value == in_force)
     seconds = sum(stored.brands["seconds"].to_pylist())
     if (stored.brands.num_rows, round(seconds, 3)) != (here.brands, round(here.seconds, 3)):

@@ -16,11 +16,12 @@ from brand_detect.domain.contracts.run_ocr import TrackTexts
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.protocols import BrandIndex
+from brand_detect.domain.protocols import BrandIndex, LogoGallery
 from brand_detect.domain.records import Payload
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.sweep.lineage import Lineage
+from brand_detect.orchestration.gallery import known_gallery
 from brand_detect.orchestration.profiles import load_quality
 from brand_detect.storage.frames import StoredFrames
 
@@ -56,22 +57,31 @@ class Compute:
         self._frames = lineage.load(Stage.extract_frames, ExtractedFrames)
         self._scenes = lineage.load(Stage.filter_scenes, FilteredScenes)
         self._detected = lineage.load(Stage.detect_objects, DetectedObjects)
+        self._gallery: LogoGallery | None = None
+        self.lacks_logos = False
+        """Whether logos would be matched, but for embeddings that are not stored."""
+        self._matched: tuple[Params, BrandVerdicts] | None = None
+        if first != Stage.compile_report or lineage.reviews:
+            self._index = _Remembering(LexiconIndex(self.catalog))
         if first == Stage.compile_report:
             lineage.load(Stage.escalate_cloud, BrandVerdicts)
             return
-        self._index = _Remembering(LexiconIndex(self.catalog))
         _ = lineage.rounds
-        if first == Stage.match_brands:
-            lineage.load(Stage.run_ocr, TrackTexts)
-        else:
+        if first != Stage.match_brands:
             lineage.load(Stage.match_brands, BrandVerdicts)
-        self._matched: tuple[Params, BrandVerdicts] | None = None
+            return
+        lineage.load(Stage.run_ocr, TrackTexts)
+        if self._detected.embedder and self.catalog.n_exemplars:
+            self._gallery = known_gallery(lineage.store, self.catalog, self._detected.embedder)
+            self.lacks_logos = self._gallery is None
 
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
-        """Verdicts of the last escalation, and the report, with the package's quality scale and without inventory.
+        """Verdicts of the last escalation, and the report with the lineage's corrections.
 
-        No figure of a sweep depends on either, and the job's own may lie on another machine.
+        The quality scale is the package's, and there is no inventory: no figure of a sweep depends on either, and the
+        job's own may lie on another machine.
         """
+        reviews = self.lineage.reviews
         verdicts = self._verdicts(params)
         report = stages.compile_report(
             self.lineage.request,
@@ -82,6 +92,8 @@ class Compute:
             cast("CompileReportParams", params[Stage.compile_report]),
             scale=self._scale,
             statistics={},
+            reviews=reviews,
+            named=self._index.named if reviews else lambda _: None,
             brands={brand.brand_id: brand for brand in self.catalog.brands},
         )
         return verdicts, report
@@ -115,16 +127,17 @@ class Compute:
             return self.lineage.load(Stage.match_brands, BrandVerdicts)
         if self._matched is None or self._matched[0] != params:
             texts = self.lineage.load(Stage.run_ocr, TrackTexts)
-            made = stages.match_brands(self._scenes, self._detected, texts, params, index=self._index)
+            gallery = self._gallery if params.max_false_accept_rate else None
+            made = stages.match_brands(self._scenes, self._detected, texts, params, index=self._index, gallery=gallery)
             self._matched = params, made
         return self._matched[1]
 
-    def unasked(self, verdicts: BrandVerdicts) -> int:
+    def unasked(self, report: Report) -> int:
         """Number of unresolved clusters without a stored question; 0 if the lineage's models were never asked."""
         if self._first == Stage.compile_report or all(r.params.provider.value == "off" for r in self.lineage.rounds):
             return 0
         asked = {c for r in self.lineage.rounds for c in r.answers["cluster_id"].to_pylist()}
-        return sum(c not in asked for c in verdicts.unresolved["cluster_id"].to_pylist())
+        return sum(c not in asked for c in report.unresolved["cluster_id"].to_pylist())
 
     def payloads(self) -> dict[str, Payload]:
         """The upstream payloads that a scorer reads."""

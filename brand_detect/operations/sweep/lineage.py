@@ -10,12 +10,14 @@ import pyarrow as pa
 from brand_detect.catalog import catalog_from_json
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts import Escalation, effective
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.params import Params
 from brand_detect.domain.pipeline import CATALOG, ROOT, Stage, downstream_of
 from brand_detect.domain.protocols import Answerer, Question
 from brand_detect.domain.records import Payload
+from brand_detect.domain.reviews import Review
 from brand_detect.domain.tables import Row
 from brand_detect.operations.sweep.values import SWEPT
 from brand_detect.storage.attempts import AttemptRef
@@ -62,6 +64,12 @@ class Lineage:
     def params(self) -> dict[str, Params]:
         """The stored params of the stages that a sweep can compute."""
         return {s: effective(s, self.store.manifest(self.ref(s)).params) for s in SWEPT}
+
+    @cached_property
+    def reviews(self) -> list[Review]:
+        """The corrections that the report applied; it lists them whole."""
+        report = self.load(Stage.compile_report, Report)
+        return [Review.model_validate(row) for row in report.summary.get("reviews", ())]
 
     def stage_s(self, first: str) -> float:
         """Seconds that ``first`` and the stages below it took."""

@@ -24,7 +24,7 @@ from brand_detect.domain.contracts.detect_objects import (
 )
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.errors import BrandDetectError, Permanent
 from brand_detect.domain.geometry import box_areas, boxes_of, rescaled, shared
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import (
@@ -39,6 +39,7 @@ from brand_detect.domain.protocols import (
     Quad,
 )
 from brand_detect.domain.tables import Row, TableBuilder
+from brand_detect.domain.tries import PAUSES_S, tries
 from brand_detect.stages.detect_objects.search import STILL
 from brand_detect.stages.regions import quads_of
 
@@ -89,46 +90,54 @@ def with_edges(
 ) -> DetectedObjects:
     """``detected`` with its TRACK_EDGES; a note says if the video is not at hand, so that there are none.
 
-    ``stats`` say how many intervals have edges, and how many of them were searched within the limit.
+    ``stats`` say how many intervals have edges, how many of them were searched within the limit, and how many are left
+    because the video is not at hand.
     """
     if not params.edge_pictures_per_minute or not detected.regions.num_rows:
         return detected
     sought = _sought(detected, scenes)
     if not sought:
         return detected
-    edges, notes = TableBuilder(TRACK_EDGES), list(detected.notes)
-    chosen: list[Interval] = []
     thumbnails = dict(zip(*(frames.frames[c].to_pylist() for c in ("t_s", "thumbnail")), strict=True))
     widths_px = frames.frames["width_px"].to_numpy()
     n_pictures = params.edge_pictures_per_minute * (frames.end_s - frames.start_s) / 60
-    try:
+
+    def search() -> tuple[TableBuilder, int]:
+        """The edges, and the number of intervals searched."""
+        edges, n_known = TableBuilder(TRACK_EDGES), 0
+        chosen: list[Interval] = []
+
+        def choose(key_times: Sequence[float]) -> Sequence[Interval]:
+            chosen.extend(_affordable(sought, key_times, request.probe.fps, n_pictures))
+            return chosen
+
         with media.open(request.video_uri) as file:
             if file.seek(0, 2) != request.video_bytes:
                 raise Permanent("It is another file now.")
-
-            def choose(key_times: Sequence[float]) -> Sequence[Interval]:
-                chosen.extend(_affordable(sought, key_times, request.probe.fps, n_pictures))
-                return chosen
-
-            n_known = 0
             for done, (interval, pictures) in enumerate(decoder.stretches(file, choose), 1):
                 if _is_of(interval, pictures, thumbnails):
                     n_known += 1
                     edges.add(_found(sought[interval], pictures, widths_px, motion))
                 progress(done, len(chosen), "intervals with edges")
-            if chosen and not n_known:
-                raise Permanent("It shows other pictures now.")
-    except (BadInput, Permanent) as e:
-        edges, chosen = TableBuilder(TRACK_EDGES), []
-        notes.append(f"Edges of exposures are those of the sampling grid, as the video was not at hand: {e}")
+        if chosen and not n_known:
+            raise Permanent("It shows other pictures now.")
+        return edges, len(chosen)
+
+    notes, n_left = detected.notes, 0
+    try:
+        edges, n_searched = tries(*PAUSES_S)(search)
+    except BrandDetectError as e:  # to detect everything again takes longer than edges are worth
+        edges, n_searched, n_left = TableBuilder(TRACK_EDGES), 0, len(sought)
+        notes = (*notes, f"Edges of exposures are those of the sampling grid, as the video was not at hand: {e}")
     found = edges.table()
     work = {
         "edge_intervals": len(sought),
-        "edge_intervals_searched": len(chosen),
+        "edge_intervals_searched": n_searched,
+        "edge_intervals_left": n_left,
         "edges_sought": sum(map(len, sought.values())),
         "edges_found": found.num_rows,
     }
-    return replace(detected, edges=found, notes=tuple(notes), stats={**detected.stats, **work})
+    return replace(detected, edges=found, notes=notes, stats={**detected.stats, **work})
 
 
 def _sought(detected: DetectedObjects, scenes: FilteredScenes) -> Mapping[Interval, Sequence[_Sought]]:

@@ -94,6 +94,28 @@ def test_an_end_is_read_when_it_has_settled(
     assert read(runs, instance) == [made]
 
 
+def test_a_machine_whose_clock_is_ahead_holds_nobody_up(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None]
+):
+    """All of the events are stamped a day ahead."""
+    monkeypatch.setattr(ended_runs, "SETTLED_S", SETTLED_S)
+    made = [ended(instance, "match", "FAILURE", tags=RETRY), ended(instance, "match")]
+    day_s, runs = 86_400, EndedRuns()
+    later(-day_s)
+    assert read(runs, instance) == []
+    later(-day_s + SETTLED_S - 1)
+    assert read(runs, instance) == []
+    made.append(ended(instance, "other"))
+    runs = EndedRuns(**asdict(runs))
+    later(-day_s + SETTLED_S + 1)
+    [end] = runs.read(instance, 100)
+    assert end.run.run_id == made[1]
+    assert end.at_s <= time.time()
+    assert list(runs.waiting) == made[:1]
+    later(-day_s + 2 * SETTLED_S + UNHEARD_S)
+    assert read(runs, instance) == [made[0], made[2]]
+
+
 def test_a_run_that_is_executed_again_has_not_failed(instance: dg.DagsterInstance):
     runs, failed = EndedRuns(), ended(instance, "match", "FAILURE", failed="match_brands", tags=RETRY)
     assert read(runs, instance) == []

@@ -23,6 +23,7 @@ from brand_detect.domain.protocols import Interval, Luma, Picture
 from brand_detect.domain.tables import table
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.stages import with_edges
+from brand_detect.stages.detect_objects import edges as edges_module
 from brand_detect_tests.support import payloads as p
 
 WIDTH, HEIGHT = 640, 360
@@ -296,11 +297,15 @@ def test_pictures_of_another_video_of_the_same_size_are_no_evidence_and_a_note_s
     assert "other pictures" in made.notes[0]
 
 
+def short_lived(t: float) -> Luma:
+    return drawn(BOARD if 2.3 < t < 3.2 else OTHER)
+
+
 class Breaking(Video):
     """Breaks off after the first interval."""
 
     def __init__(self, error: BrandDetectError) -> None:
-        super().__init__(lambda t: drawn(BOARD if 2.3 < t < 3.2 else OTHER))
+        super().__init__(short_lived)
         self.error = error
 
     def stretches(self, file: BinaryIO, choose: Choose) -> Iterator[tuple[Interval, list[Picture]]]:
@@ -308,9 +313,18 @@ class Breaking(Video):
         raise self.error
 
 
-def test_a_video_that_is_out_of_reach_for_a_while_is_read_in_another_try() -> None:
-    with pytest.raises(Transient, match="503"):
-        edges(detected([5, 6]), Breaking(Transient("503.")))
+@pytest.mark.parametrize(("faults", "found", "left"), [(2, 2, 0), (3, 0, 2)])
+def test_a_video_that_is_out_of_reach_is_tried_again_before_it_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, faults: int, found: int, left: int
+) -> None:
+    monkeypatch.setattr(edges_module, "PAUSES_S", (0.0, 0.0))
+    video, breaking = Video(short_lived), Breaking(Transient("503."))
+    tries = iter([breaking.stretches] * faults + [video.stretches])
+    monkeypatch.setattr(video, "stretches", lambda *asked: next(tries)(*asked))
+    rows, made = edges(detected([5, 6]), video)
+    assert len(rows) == found
+    assert made.stats["edge_intervals_left"] == left
+    assert ["503." in note for note in made.notes] == [True] * bool(left)
 
 
 def test_a_video_that_breaks_off_leaves_no_edges_of_its_beginning() -> None:

@@ -237,7 +237,7 @@ def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]
         page.reload()
         with page.expect_download() as download:
             link.click()
-        assert download.value.suggested_filename == "old.mp4"
+        assert download.value.suggested_filename == "old-boxes.mp4"
 
 
 def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:

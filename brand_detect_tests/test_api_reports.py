@@ -143,6 +143,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
     [told] = re.findall(r'id="service">({.*?})</script>', page)
     assert json.loads(told) == {
         "job_id": "match",
+        "report": attempt_of(folder).name,
         "reviews": "/reports/match/reviews",
         "frames": f"/reports/match/frames/{{frame}}.jpg?report={attempt_of(folder).name}",
         "apply": "/reports/match/apply",
@@ -441,8 +442,19 @@ def test_a_job_without_a_report_tells_its_state(
     assert says in job["says"]
     page = http.get("/reports/new", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert says in page.text
+    assert says.lower() in page.text.lower()
     assert ('http-equiv="refresh"' in page.text) is not ended
+    assert ("<progress" in page.text) is (state == "running")
+    assert '<a href="/?q=new">' + ("Retry" if ended else "Cancel") in page.text
+
+
+def test_the_page_of_a_job_without_a_report_names_its_video(http: TestClient, dagster: ScriptedClient, folder: Path):
+    shutil.rmtree(folder / "store" / "match" / "compile_report")
+    dagster.newest = [working("canceled", ended_s=2.0, job_id="match")]
+    page = http.get("/reports/match").text
+    assert re.search(r"<h1><bdi>.*\.mp4</bdi></h1>", page)
+    assert "<b>Cancelled</b></p>" in page
+    assert "job <bdi>match</bdi>" in page
 
 
 def test_a_report_has_its_state_too_for_programs(http: TestClient, dagster: ScriptedClient):

@@ -19,7 +19,8 @@ from brand_detect.api.job_list import ACTIVE, JobList
 from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import NotThere, StoredReports
 from brand_detect.client import Client
-from brand_detect.report.index_page import render_login, render_state
+from brand_detect.report.home import render_state
+from brand_detect.report.index_page import render_login
 from brand_detect.report.page import MADE, SERVED
 
 FRAME = re.compile(r"[0-9]{1,7}")

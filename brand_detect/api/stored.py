@@ -146,7 +146,8 @@ class StoredReports:
         made, home = self.newest(job_id), f"/reports/{job_id}"
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
-        places: dict[str, str | int] = {"reviews": f"{home}/reviews", "frames": frames, "apply": f"{home}/apply"}
+        places: dict[str, str | int] = {"report": made.attempt, "reviews": f"{home}/reviews", "frames": frames}
+        places["apply"] = f"{home}/apply"
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
         is_drawn = self._store.blobs.exists(_ref(made).annotated)

@@ -26,6 +26,8 @@ LETTER_WIDTH = 0.56
 """Assumed width of a letter as a share of its height."""
 PAD = 0.2
 """Margin of a label's plate around its letters, as a share of their height: the canvas's."""
+HIDDEN = 0.1
+"""Largest share that a label may hide of a box around it: one as large as the picture has its label inside."""
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right and bottom, in px."""
@@ -102,15 +104,21 @@ class Annotations:
         ]
 
     def shapes(self, t_s: float, width_px: int, height_px: int) -> list[Shape | Label]:
-        """The boxes at ``t_s`` with name and confidence, for a picture of this size."""
+        """The boxes at ``t_s`` with name and confidence, for a picture of this size.
+
+        A label that finds no place beside the other labels and boxes is left out.
+        """
         marked = self.at(t_s)
         frames = [_frame(box, width_px, height_px) for box in marked]
-        taken, labels = [(*frame.corners[0], *frame.corners[2]) for frame in frames], list[Label]()
-        for box, frame in zip(marked, frames, strict=True):
-            choices = _labels(box, frame, width_px, height_px)
-            label = min(choices, key=lambda label: sum(_shared(_plate(label), other) for other in taken))
-            labels.append(label)
-            taken.append(_plate(label))
+        boxes: list[Rectangle] = [(*frame.corners[0], *frame.corners[2]) for frame in frames]
+        plates, labels = list[Rectangle](), list[Label]()
+        for n in reversed(range(len(marked))):  # those longest on screen choose first
+            places = _labels(marked[n], frames[n], width_px, height_px)
+            choices = [label for label in places if _is_free(_plate(label), boxes[n], plates, boxes)]
+            if choices:
+                label = min(choices, key=lambda choice: sum(_shared(_plate(choice), other) for other in boxes))
+                labels.append(label)
+                plates.append(_plate(label))
         return [*frames, *labels]
 
 
@@ -241,6 +249,17 @@ def _plate(label: Label) -> Rectangle:
     pad = PAD * label.size_px
     wide = _wide(label.text, label.size_px, label.max_width_px)
     return label.x - pad, label.y - pad, label.x + wide + pad, label.y + label.size_px + pad
+
+
+def _is_free(plate: Rectangle, own: Rectangle, plates: Sequence[Rectangle], boxes: Sequence[Rectangle]) -> bool:
+    """Whether the plate of the box ``own`` covers no other plate, no other box, and little of one around ``own``."""
+    if any(_shared(plate, other) for other in plates):
+        return False
+    return all(_shared(plate, box) <= HIDDEN * _area(box) * (_shared(own, box) == _area(own)) for box in boxes)
+
+
+def _area(box: Rectangle) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _shared(one: Rectangle, other: Rectangle) -> float:

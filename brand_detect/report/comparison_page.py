@@ -1,14 +1,25 @@
 """A comparison as one self-contained HTML page: no script, no external requests, embedded pictures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from brand_detect.domain import timeline
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.media import file_name
 from brand_detect.domain.protocols import FrameReader, ImageCodec
-from brand_detect.report.comparison import BrandChange, Comparison, Place, Stretch, outcome_in_words, settings
-from brand_detect.report.pages import UNITS, Bar, EvidencePicture, bars, pictures, template, ticks
+from brand_detect.report.comparison import (
+    BrandChange,
+    Comparison,
+    Outcome,
+    Place,
+    Stretch,
+    outcome_in_words,
+    settings,
+)
+from brand_detect.report.home import WORDS
+from brand_detect.report.pages import UNITS, Bar, EvidencePicture, bars, fact, pictures, template, ticks
+from brand_detect.report.words import RULES
 
 # Limits that keep the page small and quick to make; the page says what was left out.
 BRANDS = 40
@@ -78,9 +89,40 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec, *, served:
         units=UNITS,
         ticks=ticks(start, end),
         verdicts=[(change, cut.get(change.place)) for change in verdicts],
-        in_words=outcome_in_words,
-        settings=list(settings(comparison))[:SETTINGS],
+        in_words=_in_words,
+        settings=[_setting(*setting) for setting in settings(comparison)][:SETTINGS],
+        stage_words={stage: name for stage, (name, _, _) in WORDS.items()},
     )
+
+
+def _in_words(outcome: Outcome) -> str:
+    """An outcome in the words of the service's pages."""
+    if outcome.state != "resolved":
+        return outcome_in_words(outcome)
+    rules = " and ".join(RULES.get(rule, rule) for rule in outcome.rule.split(", "))
+    stages = " and ".join(WORDS[s][0] if s in WORDS else s for s in outcome.decided_by.split(", "))
+    return f"{' and '.join(outcome.brands)}: {rules} ({stages})"
+
+
+def _setting(name: str, before: Any, after: Any) -> tuple[str, str, str]:
+    """A difference in the words of the service's pages: its name, and the values of both sides."""
+    stage, _, param = name.partition(".")
+    if stage in WORDS:
+        return f"{WORDS[stage][0]}: {param.removesuffix('_uri').replace('_', ' ')}", _value(before), _value(after)
+    if name.endswith(": exemplars"):  # files named by their content
+        return f"{name.removesuffix('exemplars')}logos", _logos(before, after), _logos(after, before)
+    return name, _value(before), _value(after)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "–" if value is None else fact(value)
+
+
+def _logos(own: Sequence[str], others: Sequence[str]) -> str:
+    alone = len({*own} - {*others})
+    return f"{len(own)}, {alone} of them on this side only" if alone else str(len(own))
 
 
 def _longest(brand: BrandChange) -> list[tuple[str, Stretch]]:

@@ -81,6 +81,14 @@ def render_jobs(page: Mapping[str, Any], asked: Mapping[str, str]) -> str:
     return template("_jobs.html").render(_context(page, asked))
 
 
+def render_state(job: Mapping[str, Any], is_active: bool) -> str:
+    """The page of a job without a report, which reloads while a run is in progress.
+
+    ``job`` is the answer of ``GET /jobs/{job_id}``.
+    """
+    return template("state.html").render(_row(job), is_active=is_active)
+
+
 def render_replay(
     job: Mapping[str, Any], planned: Mapping[str, Mapping[str, Mapping[str, Any]]], start: str
 ) -> tuple[str, list[str]]:

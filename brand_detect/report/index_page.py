@@ -1,17 +1,6 @@
-"""The pages that show a job's state, ask for the key, and say what is wrong."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The pages that ask for the key, and say what is wrong."""
 
 from brand_detect.report.pages import template
-
-
-def render_state(job: Mapping[str, Any], is_active: bool) -> str:
-    """The page of a job without a report, which reloads while a run is in progress.
-
-    ``job`` is the answer of ``GET /jobs/{job_id}``.
-    """
-    return template("state.html").render(job, is_active=is_active)
 
 
 def render_problem(detail: str, hint: str = "") -> str:

@@ -35,8 +35,9 @@ from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
 from brand_detect.report.colors import colors_of
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
-from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, template
-from brand_detect.report.words import has_placement
+from brand_detect.report.home import WORDS
+from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, shown_params, template
+from brand_detect.report.words import RULES, has_placement
 from brand_detect.report.workbook import WORKBOOK, XLSX
 
 FRAME_PX = 640
@@ -188,6 +189,7 @@ def _by_placement(report: ReportDocument) -> dict[str, Any]:
 def _run_facts(run: Mapping[str, Any]) -> dict[str, Any]:
     """Provenance: facts per stage in pipeline order, and facts about the whole run."""
     per_stage = {name: run.get(name, {}) for name in PER_STAGE}
+    per_stage["params"] = {stage: shown_params(params) for stage, params in per_stage["params"].items()}
     facts_of = {stage: {name: of[stage] for name, of in per_stage.items() if stage in of} for stage in LINE}
     return {
         "stages": [(stage, facts) for stage, facts in facts_of.items() if facts],
@@ -236,6 +238,8 @@ def _data(
         "codec": report.job.probe.codec,
         "first_picture_s": report.job.probe.first_picture_s,
         "zones": ZONES,
+        "rules": RULES,
+        "stages": {stage: name for stage, (name, _, _) in WORDS.items()},
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
         "brands": [_plain(brand.model_dump()) for brand in report.brands],
@@ -248,7 +252,11 @@ def _data(
         "boxes": boxes,
         "evidence": _columns(report.evidence, PROVEN),
         "unresolved": [_cluster(c) for c in report.unresolved[:LISTED_CLUSTERS]],
-        "run": {name: run.get(name, {}) for name in ("engines", "lineage", "params")},
+        "run": {
+            "engines": run.get("engines", {}),
+            "lineage": run.get("lineage", {}),
+            "params": {stage: shown_params(params) for stage, params in run.get("params", {}).items()},
+        },
         "reviews": summary.get("reviews", []),
     }
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -104,6 +104,11 @@ def ticks(start: float, end: float) -> list[tuple[float, str]]:
     first = int(start // step) + (start % step > 0)
     times = [k * step for k in range(first, int(end // step) + 1)]
     return [(100 * (t - start) / (end - start), clock(t).removesuffix(".0")) for t in times]
+
+
+def shown_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's params for people who read a report: of the video's address its file's name, not where it lies."""
+    return {name: file_name(value) if name == "video_uri" and value else value for name, value in params.items()}
 
 
 def fact(value: Any) -> str:

@@ -7,6 +7,10 @@
   const PART_S = 60; // boxes are fetched by the minute
   const MOST_PARTS = 10;
   const AGAIN_MS = 10_000;
+  const NARROW_PX = 500; // a narrower player names the chosen brand alone
+  const CONTROLS_PX = 64; // height of the video's controls, which labels leave free
+  const LABEL_PX = 16;
+  const HIDDEN = 0.1; // largest share that a label may hide of a box around it
   const { service, brands, colors, codec, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
   const place = document.getElementById("screen");
   if (!service || !service.video || !place) return;
@@ -53,7 +57,22 @@
     return track.boxes[after].map((side, i) => track.boxes[after - 1][i] + ((side - track.boxes[after - 1][i]) * (t - from)) / (to - from));
   }
 
+  const shared = (one, other) => Math.max(0, Math.min(one[2], other[2]) - Math.max(one[0], other[0])) * Math.max(0, Math.min(one[3], other[3]) - Math.max(one[1], other[1]));
+  const areaOf = ([left, top, right, bottom]) => (right - left) * (bottom - top);
+  /** Where the label of the box `own`, `wide` px, covers no other label nor box, and little of those that `own` lies in: above, below or beside. */
+  function placeOf(own, wide, bounds, taken, boxes) {
+    const [left, top, right, bottom] = own;
+    const middle = (top + bottom - LABEL_PX) / 2;
+    const places = [[left, top - LABEL_PX], [left, bottom], [right - wide, top - LABEL_PX], [right - wide, bottom], [right, middle], [left - wide, middle]]
+      .map(([x, y]) => [Math.max(bounds[0], Math.min(x, bounds[2] - wide)), Math.max(bounds[1], Math.min(y, bounds[3] - LABEL_PX))])
+      .map(([x, y]) => [x, y, x + wide, y + LABEL_PX])
+      .filter((plate) => !taken.some((other) => shared(plate, other)) && boxes.every((box) => shared(plate, box) <= (shared(own, box) === areaOf(own) ? HIDDEN * areaOf(box) : 0)));
+    const hidden = (plate) => boxes.reduce((sum, box) => sum + shared(plate, box), 0);
+    return places.sort((one, other) => hidden(one) - hidden(other))[0];
+  }
+
   let now = 0;
+  let chosen = null; // the brand whose exposure was last gone to
   function draw() {
     const ratio = devicePixelRatio || 1;
     const [width, height] = [frame.clientWidth, frame.clientHeight];
@@ -72,24 +91,30 @@
     const [left, top] = [(width - wide) / 2, (height - high) / 2];
     pen.font = "600 12px system-ui, sans-serif";
     pen.textBaseline = "top";
-    for (const track of tracks) {
-      if (!track.spans_s.some(([from, to]) => from <= now && now < to)) continue;
-      const box = boxAt(track, now);
-      const [x, y] = [left + box[0] * wide, top + box[1] * high];
-      const [w, h] = [(box[2] - box[0]) * wide, (box[3] - box[1]) * high];
-      const [fill, ink] = colors[track.brand % colors.length]; // pages made before have fewer than brands
-      for (const [color, line] of [["rgb(0 0 0 / 0.6)", 4], [fill, 2]]) {
+    const there = tracks.filter((track) => track.spans_s.some(([from, to]) => from <= now && now < to));
+    const boxes = there.map((track) => boxAt(track, now).map((side, i) => (i % 2 ? top + side * high : left + side * wide)));
+    const colorsOf = (track) => colors[track.brand % colors.length]; // pages made before have fewer than brands
+    boxes.forEach(([x, y, right, bottom], i) => {
+      for (const [color, line] of [["rgb(0 0 0 / 0.6)", 4], [colorsOf(there[i])[0], 2]]) {
         pen.strokeStyle = color;
         pen.lineWidth = line;
-        pen.strokeRect(x, y, w, h);
+        pen.strokeRect(x, y, right - x, bottom - y);
       }
-      const name = brands[track.brand];
+    });
+    const outlined = boxes.map(([x, y, right, bottom]) => [x - 2, y - 2, right + 2, bottom + 2]);
+    const taken = [[0, height - CONTROLS_PX, width, height]];
+    for (let i = there.length - 1; i >= 0; i -= 1) { // those longest on screen choose first
+      if (width < NARROW_PX && there[i].brand !== chosen) continue;
+      const name = brands[there[i].brand];
       const length = Math.min(pen.measureText(name).width + 8, wide / 3);
-      const at = [Math.max(left, Math.min(x - 1, left + wide - length)), y - 18 > top ? y - 18 : Math.min(y + h + 2, top + high - 16)];
+      const plate = placeOf(outlined[i], length, [left, top, left + wide, top + high], taken, outlined);
+      if (!plate) continue;
+      taken.push(plate);
+      const [fill, ink] = colorsOf(there[i]);
       pen.fillStyle = fill;
-      pen.fillRect(...at, length, 16);
+      pen.fillRect(plate[0], plate[1], length, LABEL_PX);
       pen.fillStyle = ink;
-      pen.fillText(name, at[0] + 4, at[1] + 2, length - 8);
+      pen.fillText(name, plate[0] + 4, plate[1] + 2, length - 8);
     }
   }
 
@@ -122,6 +147,7 @@
     video.play().catch(() => {}); // a newer request to pause or to load
   }
   document.addEventListener("exposure", ({ detail }) => {
+    chosen = detail.brand;
     if (!detail.play) video.pause();
     go(detail.start_s, detail.play ? detail.end_s : null);
   });

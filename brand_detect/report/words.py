@@ -1,13 +1,26 @@
 """Formats numbers and texts for people."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
+from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.placements import Placement
 
 LETTERS = 120
 """Longest text that is not cut."""
+RULES: Mapping[str, str] = {
+    Rule.exact: "the text is the brand's name",
+    Rule.alias: "the text is another name of the brand",
+    Rule.fuzzy: "the text is almost the name",
+    Rule.lexicon: "the name is likely by what the reader saw, letter by letter",
+    Rule.joined: "neighbouring texts together form the name",
+    Rule.logo_match: "the region looks like a picture of the brand's logo",
+    Rule.vlm: "a local model named it",
+    Rule.cloud: "a cloud model named it",
+    Rule.review: "a person named it",
+}
+"""How a brand was identified."""
 
 
 def fixed(value: float, decimals: int) -> Decimal:

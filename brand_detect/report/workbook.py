@@ -1,7 +1,7 @@
 """The report as an XLSX workbook: summary, brands, placements, exposures and method, a sheet each."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import xlsxwriter
@@ -15,8 +15,9 @@ from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.records import Record
 from brand_detect.report.exports import FORMULA, ReportDocument
 from brand_detect.report.figures import Figure, figures_of
-from brand_detect.report.pages import fact
-from brand_detect.report.words import placement_words
+from brand_detect.report.home import WORDS
+from brand_detect.report.pages import fact, shown_params
+from brand_detect.report.words import RULES, placement_words
 
 WORKBOOK = "report.xlsx"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -31,25 +32,32 @@ FORMATS: Mapping[str, str] = {
     "zones": "0.00",
     "money": "#,##0",
     "text": "@",
-    "placement": "@",
+    **dict.fromkeys(("placement", "rule", "stage"), "@"),
 }
 """Number formats by a figure's kind."""
-WIDTHS: Mapping[str, int] = {"text": 24, "placement": 14}
+WIDTHS: Mapping[str, int] = {"text": 24, "placement": 14, "rule": 32, "stage": 20}
 """Widths of columns in characters, where not ``WIDTH``."""
 WIDTH = 12
 LABEL_WIDTH, TEXT_WIDTH = 26, 100
 """Widths of the columns of Summary and Method."""
+IN_WORDS: Mapping[str, Callable[[str], str]] = {
+    "placement": placement_words,
+    "rule": lambda rule: RULES.get(rule, rule),
+    "stage": lambda stage: WORDS[stage][0] if stage in WORDS else stage,
+}
+UNITS: Mapping[str, str] = {"seconds": ", in seconds", "share": ", 0..1"}
+"""What a meaning says of a unit that the cells do not have: they are times and percentages."""
 LONGEST = 32_000
 """Longest text of a cell: Excel takes 32,767 characters."""
 
 
 def _figures(of: type[Record], **columns: tuple[str, str]) -> tuple[Figure, ...]:
     """Columns with heading and kind by field, explained as in the contract."""
-    meanings = {key: of.model_fields[key].description or "" for key in columns}
-    return tuple(
-        Figure(key, head, kind, "", f"{meanings[key][:1].upper()}{meanings[key][1:]}.")
-        for key, (head, kind) in columns.items()
-    )
+    made = []
+    for key, (head, kind) in columns.items():
+        meaning = (of.model_fields[key].description or "").replace(UNITS.get(kind, "\n"), "")
+        made.append(Figure(key, head, kind, "", f"{meaning[:1].upper()}{meaning[1:]}."))
+    return tuple(made)
 
 
 BOUNDS = _figures(BrandTotal, low_s=("Low", "seconds"), high_s=("High", "seconds"))
@@ -88,8 +96,8 @@ EXPOSURES = _figures(
     quality=("Quality", "score"),
     confidence=("Confidence", "score"),
     text=("Text", "text"),
-    rule=("Identified by", "text"),
-    decided_by=("Decided in", "text"),
+    rule=("Identified by", "rule"),
+    decided_by=("Decided in", "stage"),
     n_detections=("Detections", "count"),
     reviewed=("Correction", "text"),
     exposure_id=("Exposure id", "text"),
@@ -170,9 +178,9 @@ def _method(report: ReportDocument, tables: Iterable[tuple[str, Sequence[Figure]
     engines, params = run.get("engines", {}), run.get("params", {})
     for stage in LINE:
         if stage in engines:
-            yield f"Engines of {stage}", fact(engines[stage]), "text"
+            yield f"Engines of “{WORDS[stage][0]}”", fact(engines[stage]), "text"
         if stage in params:
-            yield f"Settings of {stage}", fact(params[stage]), "text"
+            yield f"Settings of “{WORDS[stage][0]}”", fact(shown_params(params[stage])), "text"
 
 
 class _Sheets:
@@ -227,7 +235,7 @@ def _write(sheet: Worksheet, row: int, column: int, value: Any, kind: str, forma
     if isinstance(value, tuple):
         value = ", ".join(value)
     if value:
-        text = placement_words(value) if kind == "placement" else value
+        text = IN_WORDS[kind](value) if kind in IN_WORDS else value
         sheet.write_string(row, column, _plain(text), formats["formula" if text.startswith(FORMULA) else kind])
 
 

@@ -164,6 +164,16 @@ def test_labels_hide_neither_boxes_nor_each_other(places: list[tuple[int, int, i
             assert not plate & other
 
 
+def test_a_label_without_a_free_place_is_left_out_and_its_box_stays() -> None:
+    above, left, right, below = (200, 150, 600, 50), (0, 200, 450, 50), (550, 200, 450, 50), (200, 250, 600, 50)
+    places = [above, left, right, below, (460, 205, 80, 40)]
+    regions = [p.region(n, f"t{i}", place) for i, place in enumerate(places) for n in (4, *[5] * (i < 4))]
+    shown = overlay(regions, [p.verdict(f"Brand {n}", [f"t{n}"]) for n in range(len(places))])
+    shapes = shown.shapes(2.0, 1000, 500)
+    assert sum(isinstance(shape, Shape) for shape in shapes) == 5
+    assert {label.text.split(" 9")[0] for label in labels(shapes)} == {f"Brand {n}" for n in range(4)}
+
+
 def test_a_box_as_large_as_the_picture_has_its_label_inside() -> None:
     shown = overlay([p.region(4, "a", (0, 0, 1000, 500))], [p.verdict("Nike", ["a"])])
     [plate] = plates(shown.shapes(2.0, 1000, 500))

@@ -69,7 +69,13 @@ def side(
 
 def test_corrections_are_named_as_what_differs() -> None:
     plain = side(regions=track("a", [2, 3]), verdicts=[p.verdict("Nike", ["a"])])
-    told = [{"review_id": i * 16, "state": state} for i, state in (("a", "applied"), ("b", "orphaned"))]
+    said = (
+        ("a", "reject", "applied"),
+        ("b", "reject", "orphaned"),
+        ("c", "accept", "undone"),
+        ("d", "undo", "applied"),
+    )
+    told = [{"review_id": i * 16, "action": action, "state": state} for i, action, state in said]
     report = replace(plain.report, summary={**plain.report.summary, "reviews": told})
     corrected = replace(plain, attempt="run-2-0", report=report)
     [note] = compare(plain, corrected).notes
@@ -260,7 +266,7 @@ def test_a_checkpoint_that_is_gone_is_said_and_nothing_is_made_up() -> None:
     found = compare(side([NIKE], regions=REGIONS, stages=known), side([NIKE], regions=REGIONS, attempt="run-2-0"))
     gone = next(stage for stage in found.stages if stage.stage == "run_ocr")
     assert (gone.attempt_before, gone.shared, gone.params) == ("", False, ())
-    assert found.notes == ("Checkpoints of the report before are gone, with their params and times: run_ocr.",)
+    assert found.notes == ("Checkpoints of the report before are gone, with their settings and times: run_ocr.",)
 
 
 def test_the_document_reads_back() -> None:

@@ -4,12 +4,14 @@ import re
 
 import pytest
 
+from brand_detect.domain.catalog import Brand, Exemplar
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import FrameReader, Image
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.report import comparison_page
 from brand_detect.report.comparison import Comparison, compare
-from brand_detect_tests.report.test_comparison import NIKE, REGIONS, catalog, side, track
+from brand_detect_tests.report.test_comparison import NIKE, REGIONS, catalog, facts, side, track
 from brand_detect_tests.report.test_page import HOSTILE, Page
 from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.report_fakes import Pictures
@@ -42,7 +44,7 @@ def test_the_page_tells_what_changed() -> None:
         "1 brand gained 1.5 s, 1 brand lost 1.0 s, 2 tracks got a different verdict.",
         "Acme new",
         "Nike gone",
-        "before: unresolved after: Acme (exact, match_brands) , confidence 0.90",
+        "before: unresolved after: Acme: the text is the brand's name (Match brands) , confidence 0.90",
         "brands in one list only",
         "1 → 0 unresolved clusters",
     ):
@@ -115,11 +117,36 @@ def test_frames_that_are_gone_leave_a_page_without_them_that_says_so(
     assert "“ ACME ”" in seen.text
 
 
+def test_settings_are_in_the_words_of_the_other_pages() -> None:
+    logos = [tuple(Exemplar(letter * 16, "png") for letter in letters) for letters in ("ab", "bc")]
+    was, now = ({stage: facts(params={}) for stage in LINE} for _ in range(2))
+    was["job_request"] = facts(params={"video_uri": "/srv/.state/uploads/1a/match.mp4"})
+    now["job_request"] = facts(params={"video_uri": "/mnt/other.mp4"})
+    now["run_ocr"] = facts("run-2-0", params={"max_crops": 7, "languages": ["en", "de"]})
+    lists = [catalog(Brand("nike", "Nike", exemplars=own)) for own in logos]
+    seen = Page(
+        rendered(
+            compare(
+                side(regions=REGIONS, stages=was, brands=lists[0]), side(regions=REGIONS, stages=now, brands=lists[1])
+            )
+        )
+    )
+    for words in (
+        "Open the video: video match.mp4 other.mp4",
+        "Read text: max crops – 7",
+        "Read text: languages – en, de",
+        "Nike: logos 2, 1 of them on this side only 2, 1 of them on this side only",
+        "cost of the questions none none",
+    ):
+        assert words in seen.text
+    assert "/srv" not in seen.text
+
+
 def test_the_same_report_differs_in_nothing() -> None:
     seen = Page(rendered(compare(BEFORE, BEFORE)))
     assert "No brand gained or lost a second, and no verdict changed." in seen.text
     assert "None: all 3 tracks on both sides have the same verdicts." in seen.text
-    assert "Nothing: params, engines, code and brand list are the same." in seen.text
+    assert "Nothing: settings, engines, code and brand list are the same." in seen.text
     assert "Seconds gained and lost" not in seen.text
     assert not seen.of("img")
 

@@ -91,6 +91,54 @@ def test_the_video_plays_an_exposure_with_its_boxes(served: tuple[Browser, str])
         assert faults(page) == []
 
 
+ROWS = [
+    [0.1, 0.5, 0.2, 0.55],
+    [0.15, 0.5, 0.25, 0.55],
+    [0.2, 0.5, 0.3, 0.55],
+    [0.1, 0.56, 0.3, 0.6],
+    [0.7, 0.93, 0.8, 0.97],
+]
+"""Boxes close together, and one where the video's controls are."""
+NOTED = """() => {
+  const pen = CanvasRenderingContext2D.prototype;
+  const of = { clearRect: () => { globalThis.boxes = []; globalThis.plates = []; },
+    strokeRect: (...at) => globalThis.boxes.push(at), fillRect: (...at) => globalThis.plates.push(at) };
+  for (const [name, note] of Object.entries(of)) {
+    const draws = pen[name];
+    pen[name] = function (...at) { note(...at); return draws.apply(this, at); };
+  }
+}"""
+"""Notes what is drawn: each box twice, and the labels' plates; x, y, width and height in px."""
+
+
+def meet(one: list[float], other: list[float]) -> bool:
+    return all(one[i] < other[i] + other[i + 2] and other[i] < one[i] + one[i + 2] for i in (0, 1))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_hide_neither_boxes_nor_each_other(served: tuple[Browser, str], width: int) -> None:
+    browser, reports = served
+    tracks = [{"brand": 0, "confidence": 0.9, "spans_s": [[0, 6]], "t_s": [0], "boxes": [box]} for box in ROWS]
+    with sound_page(browser, "about:blank") as page:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.route("**/boxes?**", lambda route: route.fulfill(json={"tracks": tracks}))
+        page.add_init_script(f"({NOTED})()")
+        page.goto(f"{reports}/match")
+        page.locator("body.plays").wait_for()
+        page.wait_for_function("() => globalThis.boxes?.length === 10")
+        assert (page.evaluate("plates") == []) is (width == 390), "on a phone the chosen brand alone has labels"
+        page.evaluate(
+            "document.dispatchEvent(new CustomEvent('exposure', { detail: { brand: 0, start_s: 1, end_s: 2 } }))"
+        )
+        page.wait_for_function("() => globalThis.plates?.length > 1")
+        boxes, plates = page.evaluate("[boxes, plates]")
+        assert len(boxes) == 10
+        high = page.locator(".player").bounding_box()["height"]  # pyright: ignore[reportOptionalSubscript]
+        for n, plate in enumerate(plates):
+            assert not any(meet(plate, other) for other in [*plates[:n], *boxes])
+            assert plate[1] + plate[3] <= high - 64
+
+
 def test_the_timeline_leads_to_the_video_and_shows_where_it_is(served: tuple[Browser, str]) -> None:
     browser, reports = served
     with sound_page(browser, f"{reports}/match") as page:
@@ -189,7 +237,7 @@ def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]
         page.reload()
         with page.expect_download() as download:
             link.click()
-        assert download.value.suggested_filename == "old.mp4"
+        assert download.value.suggested_filename == "old-boxes.mp4"
 
 
 def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:

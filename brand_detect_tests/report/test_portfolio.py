@@ -160,9 +160,15 @@ def test_the_page_shows_totals_and_videos_and_runs_nothing() -> None:
     html = render(whole)
     seen = Page(html)
     assert not seen.of("script")
-    for words in ("Brands over 2 videos", "30.0 s", "29.0 s – 32.0 s", "75 %", "advertising equivalent, EUR", "1,234"):
+    for words in ("Brands over 2 videos", "30.0 s", "29.0 s to 32.0 s", "75 %", "Advertising equivalent, EUR", "1,234"):
         assert words in seen.text
+    assert "b.mp4 job b , 2026-05-02, 100.0 s" in seen.text
     assert "default-src 'none'" in html
+
+
+def test_bounds_that_read_the_same_are_left_out() -> None:
+    sure = brand("Nike", 20.0, low_s=19.98, high_s=20.04)
+    assert "20.0 s to" not in Page(render(portfolio([entry("a", sure)]))).text
 
 
 def test_a_long_season_says_what_the_matrix_leaves_out() -> None:

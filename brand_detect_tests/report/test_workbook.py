@@ -1,6 +1,7 @@
 """The workbook, as openpyxl reads it: figures, formats, and texts that must stay texts."""
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_cells_are_formatted_and_tables_can_be_filtered() -> None:
         assert book[name].auto_filter.ref == book[name].dimensions
         assert book[name].column_dimensions["A"].width > 20
         assert book[name]["A1"].font.bold
+
+
+def test_the_pipelines_names_and_places_are_told_in_words() -> None:
+    payloads = match()
+    run = {"params": {"job_request": {"video_uri": "/srv/.state/uploads/1a/match.mp4"}}}
+    summary = {**payloads["compile_report"].summary, "run": run}
+    book = opened(report(payloads | {"compile_report": replace(payloads["compile_report"], summary=summary)}))
+    [nike, itau] = table(book["Exposures"])
+    assert nike["Identified by"].value == "the text is the brand's name"
+    assert itau["Identified by"].value == "the text is almost the name"
+    assert nike["Decided in"].value == "Match brands"
+    told = facts(book["Method"])
+    assert told["Start"] == "When it begins from the start of the video."
+    assert told["Largest size"] == "The largest share of the picture at any instant."
+    assert told["Settings of “Open the video”"] == '{"video_uri": "match.mp4"}'
 
 
 def test_what_was_not_measured_is_an_empty_cell() -> None:

@@ -1,6 +1,6 @@
 """Contract of ``compile_report``: params, tables and payload."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Annotated, Any, ClassVar
@@ -13,7 +13,7 @@ from brand_detect.domain.contracts.verdicts import Cluster
 from brand_detect.domain.params import Params, Unit
 from brand_detect.domain.placements import PLACEMENTS, placement_rules
 from brand_detect.domain.records import Payload, Record
-from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, schema, schema_of, table
+from brand_detect.domain.tables import F32, F64, I32, STRING, Float32, Measure, Row, schema, schema_of, table
 
 
 class Reviewed(StrEnum):
@@ -30,6 +30,11 @@ class ReviewState(StrEnum):
     applied = "applied"
     orphaned = "orphaned"
     undone = "undone"
+
+
+def corrections(reviews: Iterable[Row], state: ReviewState) -> list[Row]:
+    """The corrections with this outcome, of a report's summary; an undo only takes one back."""
+    return [review for review in reviews if review["state"] == state and review["action"] != "undo"]
 
 
 DETECTIONS = schema(
@@ -83,7 +88,7 @@ class Exposure(Record):
     area_frac_max: Float32 = Field(description="the largest share of the picture at any instant, 0..1")
     cx: Float32 = Field(description="mean centre, as a share of the picture's width, 0..1")
     cy: Float32 = Field(description="mean centre, as a share of the picture's height, 0..1")
-    zone: str = Field(description="the one of the nine ZONES with the largest area × time")
+    zone: str = Field(description="field of the picture, of nine, with the largest area × time")
     n_detections: int = Field(description="number of detections")
     confidence: Float32 = Field(description="confidence of the best detection, 0..1")
     frame: int = Field(description="the sampled frame that shows the best detection")
@@ -103,7 +108,7 @@ class Exposure(Record):
     position: Measure = Field(description="value of its zones of the picture, mean by area and time, 0..1")
     clarity: Measure = Field(description="legibility, mean by area and time, 0..1")
     visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
-    exclusive_s: float = Field(description="seconds with no other brand on screen")
+    exclusive_s: float = Field(description="time with no other brand on screen, in seconds")
     quality: Measure = Field(description="composite score by the scale in summary.quality, 0..1")
     media_factor: float = Field(
         description="mean equivalent in full-screen spots; at any instant the sum over all brands is at most 1"
@@ -144,7 +149,7 @@ class BrandTotal(Record):
     position: Measure = Field(description="value of its zones of the picture, mean over time, 0..1")
     clarity: Measure = Field(description="legibility, mean over time, 0..1")
     visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
-    exclusive_s: float = Field(description="seconds with no other brand on screen")
+    exclusive_s: float = Field(description="time with no other brand on screen, in seconds")
     quality: Measure = Field(description="composite score by the scale in summary.quality, mean over time, 0..1")
     placement: str = Field(description=f"what carries the brand for most of its time: {', '.join(PLACEMENTS)}")
     media_value: float | None = Field(

@@ -8,7 +8,7 @@ from typing import Any
 
 from brand_detect.domain import timeline
 from brand_detect.domain.catalog import Brand, BrandCatalog
-from brand_detect.domain.contracts.compile_report import ReviewState
+from brand_detect.domain.contracts.compile_report import ReviewState, corrections
 from brand_detect.domain.pipeline import LINE
 from brand_detect.report.comparison.brands import brand_changes
 from brand_detect.report.comparison.document import (
@@ -149,14 +149,14 @@ def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> 
             "changed verdicts."
         )
     corrected = [
-        {r["review_id"] for r in side.report.summary.get("reviews", ()) if r["state"] == ReviewState.applied}
+        {r["review_id"] for r in corrections(side.report.summary.get("reviews", ()), ReviewState.applied)}
         for side in (before, after)
     ]
     if same_video and corrected[0] != corrected[1]:
         yield (
             f"People's corrections differ: {len(corrected[0])} are applied before, {len(corrected[1])} after. They "
-            "change brands and seconds, but no verdict or param."
+            "change brands and seconds, but neither verdicts nor settings."
         )
     for name, side in (("before", before), ("after", after)):
         if gone := [stage for stage in LINE if stage not in side.stages]:
-            yield f"Checkpoints of the report {name} are gone, with their params and times: {', '.join(gone)}."
+            yield f"Checkpoints of the report {name} are gone, with their settings and times: {', '.join(gone)}."

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from brand_detect.report.comparison.document import Comparison, Outcome
-from brand_detect.report.pages import fact
+from brand_detect.report.pages import fact, shown_params
 from brand_detect.report.words import cell, duration, short, signed
 
 MARKDOWN_ROWS = 30
@@ -12,7 +12,7 @@ NAMES = 8
 
 
 def outcome_in_words(outcome: Outcome) -> str:
-    """An outcome in words, without its confidence."""
+    """An outcome in short, without its confidence, with the pipeline's names."""
     if outcome.state == "resolved":
         return f"{' and '.join(outcome.brands)} ({outcome.rule}, {outcome.decided_by})"
     return {"ignored": "ignored: excluded by the list", "not_listed": "not listed"}.get(outcome.state, outcome.state)
@@ -60,7 +60,8 @@ def settings(comparison: Comparison) -> Iterator[tuple[str, Any, Any]]:
     """All differences in params, engines and the brand list, by name."""
     for stage in comparison.stages:
         for change in (*stage.params, *stage.engines):
-            yield f"{stage.stage}.{change.name}", change.before, change.after
+            was, now = (shown_params({change.name: value})[change.name] for value in (change.before, change.after))
+            yield f"{stage.stage}.{change.name}", was, now
     catalog = comparison.catalog
     if catalog.added or catalog.removed:
         yield "brands in one list only", _listed(catalog.removed), _listed(catalog.added)

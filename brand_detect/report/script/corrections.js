@@ -3,6 +3,7 @@
 const review = service && (() => {
   let events = [];
   let busy = false;
+  let isOld = false; // a newer report was made since the page was loaded
   const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
   const names = el("datalist", { id: "brand-names" });
   /** Offers the report's brands, then others. */
@@ -40,6 +41,7 @@ const review = service && (() => {
   }
 
   const undone = () => new Set(events.filter((r) => r.action === "undo").map((r) => r.undoes));
+  const isOut = (r) => r.state === "undone" || undone().has(r.review_id);
   const pending = () => { const gone = undone(); return events.filter((r) => r.state === "pending" && r.action !== "undo" && !gone.has(r.review_id)); };
   /** What applying would change: pending corrections, and undos of what shapes the report as it is. */
   function waiting() {
@@ -47,6 +49,7 @@ const review = service && (() => {
     return [...pending(), ...events.filter((r) => r.state === "pending" && r.action === "undo" && before.has(r.undoes))];
   }
 
+  const LONGEST_NAME = 100; // that the service takes
   const OF_CLUSTERS = ["name", "dismiss"];
   const about = (r) => ({ accept: "accepted", reject: "rejected", rename: `renamed ${plain(r.to)}`, merge: `merged into ${plain(r.to)}`, name: `named ${plain(r.to)}`, dismiss: "dismissed", exclude: `text ${plain(r.text)} excluded` })[r.action] || r.action;
   /** As the service keeps a text: without the characters that turn its direction. */
@@ -75,13 +78,13 @@ const review = service && (() => {
   async function send(...sent) {
     const who = user.value.trim();
     if (!who) { fail("Enter your name first: it is stored with every correction."); user.focus(); return false; }
-    const before = events.length;
+    const [before, waited] = [events.length, waiting().length];
     try {
       for (const event of sent) {
         const made = await ask("POST", service.reviews, { user: who, ...event });
         events.push({ ...made, state: "pending" });
       }
-      tell("Saved. Apply it to change the report.");
+      tell(waiting().length > waited ? "Saved. Apply it to change the report." : "Undone.");
     } catch (error) {
       if (events.length > before) refresh();
       fail(events.length > before ? "Not all were saved." : "It was not saved.", error);
@@ -93,9 +96,9 @@ const review = service && (() => {
 
   function refresh() {
     const n = waiting().length;
-    apply.textContent = n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
-    apply.disabled = !n || busy;
-    drawer.textContent = `Corrections (${events.filter((r) => r.action !== "undo").length})`;
+    apply.textContent = isOld ? "Show the new report" : n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
+    apply.disabled = busy || !(n || isOld);
+    drawer.textContent = `Corrections (${events.filter((r) => r.action !== "undo" && !isOut(r)).length})`;
     if (brands.length) update();
     drawUnresolved();
     timeline.redraw();
@@ -110,15 +113,16 @@ const review = service && (() => {
   }
 
   async function onApply() {
+    if (isOld) { location.reload(); return; }
     busy = true;
     apply.disabled = true;
     try {
       const seen = waiting().length;
-      events = (await ask("GET", service.reviews)).reviews;
-      if (waiting().length !== seen) {
+      await read();
+      if (isOld || waiting().length !== seen) {
         busy = false;
         refresh();
-        tell("Other people have corrected this report too. Review the corrections, then apply.");
+        if (!isOld) tell("Other people have corrected this report too. Review the corrections, then apply.");
         return;
       }
       const begun = Date.now();
@@ -169,9 +173,18 @@ const review = service && (() => {
     tell(`Applied. ${told.length ? `${told.join("; ")}${changed.length > told.length ? `; and ${changed.length - told.length} more` : ""}.` : "No brand's time has changed."}`);
   }
 
+  /** The brand's name in a field; if the service would not take it, the page says why and goes back to the field. */
+  function nameIn(input) {
+    const name = input.value.trim();
+    const letters = Array.from(name).length;
+    if (letters && letters <= LONGEST_NAME) return name;
+    fail(letters ? `A brand's name has at most ${LONGEST_NAME} characters; this one has ${letters}.` : "Enter the brand's name first.");
+    input.focus();
+    return "";
+  }
   function form(label, button, send, key = "") {
-    const input = el("input", { list: "brand-names", autocomplete: "off", required: true, maxlength: 100, "aria-keyshortcuts": key || null });
-    return el("form", { submit: (event) => { event.preventDefault(); if (input.value.trim()) send(input.value.trim()); } },
+    const input = el("input", { list: "brand-names", autocomplete: "off", "aria-keyshortcuts": key || null });
+    return el("form", { submit: (event) => { event.preventDefault(); const to = nameIn(input); if (to) send(to); } },
       el("label", { class: "field" }, el("span", {}, label), input), el("button", { class: "button" }, button));
   }
   const subjectOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
@@ -248,7 +261,7 @@ const review = service && (() => {
     return own.length ? el("div", { class: "history" }, own.map((r, i) => eventRow(r, i ? "" : "u", r.state !== "pending"))) : null;
   }
   function clusterForm(cluster, typed) {
-    const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", maxlength: 100, "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
+    const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
     const size = pictures.size_px;
     const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
     let box = null;
@@ -263,10 +276,11 @@ const review = service && (() => {
     const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === cluster.cluster_id ? what : { cluster_id }) })));
     return el("form", { class: "name-cluster", submit: (event) => {
       event.preventDefault();
-      const to = input.value.trim();
+      const to = nameIn(input);
+      if (!to) return;
       const more = event.submitter && event.submitter.value === "alike" ? alike : [];
       input.value = "";
-      if (to) send({ action: "name", ...what, to }, ...more.map((cluster_id) => ({ action: "name", cluster_id, to }))).then((kept) => { if (!kept) input.value = to; });
+      send({ action: "name", ...what, to }, ...more.map((cluster_id) => ({ action: "name", cluster_id, to }))).then((kept) => { if (!kept) input.value = to; });
     } }, input, el("button", { class: "button" }, "Name"),
       alike.length > 0 && el("button", { class: "button", value: "alike", "aria-label": `Name cluster ${cluster.rank} and the ${alike.length} alike` }, `Name all ${alike.length + 1} alike`),
       open(cluster.cluster_id) && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank}`, click: () => dismiss(cluster.cluster_id) }, "Dismiss"),
@@ -275,12 +289,13 @@ const review = service && (() => {
 
   /** A correction: what, who, when, its state, and how to take it back. */
   function eventRow(r, key = "", stated = true) {
-    const out = undone().has(r.review_id) || r.state === "undone";
+    const out = isOut(r);
+    const state = !out ? r.state : r.state === "applied" ? "undo pending" : "undone";
     return el("div", { class: "event" },
       el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
         typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
         el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
-        stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, out ? "undone" : r.state),
+        stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, state),
         r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
       !out && el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo", key && hint(key)));
   }
@@ -294,10 +309,18 @@ const review = service && (() => {
       listed.length ? listed.map((r) => eventRow(r)) : el("p", {}, "There are no corrections yet."));
   }
 
+  /** Reads the corrections, and whether the page shows the newest report still; sentences about what is damaged. */
+  async function read() {
+    const { attempt, reviews, damaged = [] } = await ask("GET", service.reviews);
+    events = reviews;
+    isOld = attempt !== service.report;
+    if (isOld) tell("A newer report was made since this page was loaded.");
+    return damaged;
+  }
+
   async function load() {
     try {
-      const { reviews, damaged = [] } = await ask("GET", service.reviews);
-      events = reviews;
+      const damaged = await read();
       refresh();
       if (damaged.length) fail(damaged.join(" "));
     } catch (error) {
@@ -313,6 +336,7 @@ const review = service && (() => {
     refresh();
     tellChanges();
     load();
+    document.addEventListener("visibilitychange", () => { if (!document.hidden && !busy) load(); });
   }
   return { build, ofExposure, ofBrand, ofCluster, isRejected, actionsFor, actionsForBrand, clusterForm };
 })();

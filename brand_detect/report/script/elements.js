@@ -24,6 +24,7 @@ function cut(text, letters = LETTERS) {
 }
 const word = (text) => el("bdi", {}, cut(String(text)));
 const plain = (text) => `\u2068${cut(String(text))}\u2069`; // for attributes, isolated from the surrounding text direction
+const showMore = (most, left) => (left > most ? `Show ${most} more of ${left}` : `Show ${left} more`);
 const counted = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
 function clock(seconds) {

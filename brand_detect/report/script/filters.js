@@ -25,8 +25,8 @@ function buildFilters() {
   source.append(
     option("", "Any source"),
     el("optgroup", { label: "Identified by" }, distinct(sourceOf).map((s) => option(`source:${s}`, SOURCES[s]))),
-    el("optgroup", { label: "Decided in" }, distinct((e) => e.decided_by).map((s) => option(`stage:${s}`, cut(s, 40)))),
-    el("optgroup", { label: "Rule" }, distinct((e) => e.rule).map((s) => option(`rule:${s}`, cut(s, 40)))),
+    el("optgroup", { label: "Decided in the step" }, distinct((e) => e.decided_by).map((s) => option(`stage:${s}`, stageWords(s)))),
+    el("optgroup", { label: "Because" }, distinct((e) => e.rule).map((s) => option(`rule:${s}`, ruleWords(s)))),
   );
   placement.append(option("", "Any placement"), ...distinct((e) => e.placement).map((s) => option(s, placementWords(s))));
   const field = (label, input, more) => el("label", { class: "field" }, el("span", {}, label, more), input);

@@ -53,18 +53,6 @@ function step(by) {
   if (next) { openExposure(next); panel.focus(); }
 }
 
-const RULES = {
-  exact: "the text is the brand's name",
-  alias: "the text is another name of the brand",
-  fuzzy: "the text is almost the name",
-  lexicon: "the name is likely by what the reader saw, letter by letter",
-  joined: "neighbouring texts together form the name",
-  logo_match: "the region looks like a picture of the brand's logo",
-  vlm: "a local model named it",
-  cloud: "a cloud model named it",
-  review: "a person named it",
-};
-
 function play(e) {
   bigPicture.go(e, true);
   if (panel.offsetWidth === document.documentElement.clientWidth) closePanel(); // it covers the player
@@ -90,7 +78,7 @@ function openExposure(e, from) {
     frameOf(e),
     service && el("p", { class: "small" },
       service.clips && el("a", { href: service.clips.replace("{exposure}", e.exposure_id) }, "Clip (MP4)"),
-      service.frames && [" ", el("a", { href: `/brand-list?cut=${encodeURIComponent(service.frames.replace("{frame}", e.frame))}` }, "Cut a logo out")]),
+      service.frames && [service.clips && " · ", el("a", { href: `/brand-list?cut=${encodeURIComponent(service.frames.replace("{frame}", e.frame))}` }, "Cut a logo out")]),
     review ? [el("h3", {}, "Correct"), review.actionsFor(e)] : null,
     el("h3", {}, "Evidence"),
     chain(e),
@@ -106,12 +94,12 @@ function chain(e) {
     el("ol", { class: "chain" },
       item("Seen", `frame ${e.frame}${e.t_s === null ? "" : ` at ${clock(e.t_s)}`}${size ? `, box ${size}` : ""}; ${percent(e.area_frac_max)} of the picture at most, ${e.zone}; ${counted(e.n_detections, "detection")} in this exposure`),
       text ? item("Read", el("q", {}, word(text))) : item("Read", "no text: recognised by its logo"),
-      item("Matched", `${RULES[e.rule] || ""} (`, el("code", {}, cut(e.rule)), ")",
+      item("Matched", ruleWords(e.rule),
         proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
       proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
         el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
           `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, placementsTold && proof.placement && [", on ", word(placementWords(proof.placement))])),
-      item("Decided", "in ", el("code", {}, cut(e.decided_by)), `, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
+      item("Decided", `in the step “${stageWords(e.decided_by)}”, confidence ${score(e.confidence)} (${certainty(e)})`, proof && `; this verdict covers ${counted(proof.n_tracks, "track")}`),
       item("Measured", `${placementsTold ? `placement ${placementWords(e.placement)} (${score(e.placement_confidence)}), ` : ""}${e.asset ? `asset ${cut(e.asset, 64)}, ` : ""}quality ${score(e.quality)}: size ${percent(e.area_frac_mean)}, position ${score(e.position)}, clarity ${score(e.clarity)}, visibility ${e.visible_frac === null ? "–" : percent(e.visible_frac)}, exclusive ${e.exclusive_s === null ? "–" : duration(e.exclusive_s)}`)),
     el("details", {}, el("summary", {}, "Checkpoints and settings behind it"), el("div", {}, checkpoints(e))),
   ];
@@ -129,7 +117,7 @@ function checkpoints(e) {
     ])),
     settings && [el("p", {}, el("b", {}, "Settings of "), el("code", {}, e.decided_by)),
       el("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [el("dt", {}, name), el("dd", {}, el("code", {}, cut(typeof value === "string" ? value : JSON.stringify(value))))]))],
-    !settings && el("p", {}, "The settings of all stages are under “How this was made”."),
+    !settings && el("p", {}, "The settings of all stages are under “Method”."),
   ];
 }
 
@@ -157,7 +145,7 @@ function exposureList(own) {
       el("td", { class: "num" }, duration(e.seconds)), el("td", {}, SOURCES[sourceOf(e)]), el("td", { class: "num" }, score(e.confidence)))));
     const left = own.length - body.childElementCount;
     more.hidden = !left;
-    more.textContent = `Show ${Math.min(100, left)} more of ${left}`;
+    more.textContent = showMore(100, left);
   }
   add();
   return [el("table", { class: "list" }, el("thead", {}, el("tr", {}, ["Time", "Length", "Identified by", "Confidence"].map((head, i) => el("th", { scope: "col", class: i % 2 ? "num" : null }, head)))), body), more];

@@ -32,5 +32,7 @@ function sourceOf(e) {
   if (e.decided_by === "escalate_vlm") return "M";
   return e.rule === "logo_match" ? "L" : "T";
 }
+const ruleWords = (rule) => data.rules[rule] || cut(rule, 40);
+const stageWords = (stage) => data.stages[stage] || cut(stage, 40);
 const WEAK = 0.7;
 const certainty = (e) => (e.confidence >= data.sure_confidence || e.reviewed ? "sure" : e.confidence >= WEAK ? "likely" : "weak");

@@ -34,7 +34,7 @@ const bigPicture = (() => {
 
   const go = (e, play = false) => {
     show(e);
-    document.dispatchEvent(new CustomEvent("exposure", { detail: { start_s: e.start_s, end_s: e.end_s, play } }));
+    document.dispatchEvent(new CustomEvent("exposure", { detail: { brand: e.brand, start_s: e.start_s, end_s: e.end_s, play } }));
   };
   const seek = (t) => {
     document.dispatchEvent(new CustomEvent("seek", { detail: t }));

@@ -125,6 +125,7 @@ const timeline = (() => {
       }
     });
     shots.replaceChildren(...strokes);
+    strip.style.marginLeft = `${axis.offsetLeft}px`;
     pane.style.left = `${(100 * (view.from - START)) / whole}%`;
     pane.style.width = `${(100 * span) / whole}%`;
     drawHead();

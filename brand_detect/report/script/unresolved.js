@@ -18,5 +18,5 @@ function drawUnresolved() {
   });
   const left = data.unresolved.length - cards.length;
   byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
-    left ? el("button", { type: "button", class: "button more", click: () => { clustersShown += 48; drawUnresolved(); } }, `Show ${Math.min(48, left)} more of ${left}`) : "");
+    left ? el("button", { type: "button", class: "button more", click: () => { clustersShown += 48; drawUnresolved(); } }, showMore(48, left)) : "");
 }

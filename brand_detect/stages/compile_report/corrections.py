@@ -9,13 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from brand_detect.domain import timeline
-from brand_detect.domain.contracts.compile_report import DETECTIONS, Reviewed, ReviewState
+from brand_detect.domain.contracts.compile_report import DETECTIONS, Reviewed, ReviewState, corrections
 from brand_detect.domain.contracts.verdicts import VERDICTS, BrandVerdicts, Cluster, Rule, Verdict
 from brand_detect.domain.geometry import box_iou
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
-from brand_detect.domain.tables import content_id, table
+from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
 from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import sizes_of
@@ -72,7 +72,7 @@ class Corrections:
         """Applies the corrections to ``found``, the detections of ``candidates``; ``cells``: the timeline by frame."""
         if not self._force:
             nothing = DETECTIONS.empty_table()
-            return Corrected(found, nothing, self._before, self._outcomes({}), self._notes({}))
+            return Corrected(found, nothing, self._before, self._outcomes({}), ())
         state = _State(found, frames, cells, {_verdict_id(c) for named in self._clusters.values() for c in named})
         fates: dict[str, str] = {}  # the last action on each unresolved cluster
         effects: dict[str, tuple[bool, Rows]] = {}
@@ -101,9 +101,8 @@ class Corrections:
             fates |= dict.fromkeys(clusters, review.action)
             effects[review.review_id] = (bool(clusters) or bool(rows.any()), rows)
         counts = {i: (ok, int(rows.sum()), state.seconds(rows)) for i, (ok, rows) in effects.items()}
-        return Corrected(
-            state.left(), state.rejected(), self._settled(state, fates), self._outcomes(counts), self._notes(counts)
-        )
+        outcomes = self._outcomes(counts)
+        return Corrected(state.left(), state.rejected(), self._settled(state, fates), outcomes, _notes(outcomes))
 
     def _brand_of(self, name: str, names: dict[str, tuple[str, str]]) -> tuple[str, str]:
         """Id and name of the brand called ``name``: the catalogue's, else one of the report, else a new one."""
@@ -142,16 +141,16 @@ class Corrections:
             )
         return outcomes
 
-    def _notes(self, counts: dict[str, tuple[bool, int, float]]) -> tuple[str, ...]:
-        applied = sum(ok for ok, _, _ in counts.values())
-        orphaned = len(counts) - applied
-        notes = []
-        if applied:
-            notes.append(f"{_corrections(applied)} by a person {'is' if applied == 1 else 'are'} applied.")
-        if orphaned:
-            what = "no longer applies" if orphaned == 1 else "no longer apply"
-            notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report matches.")
-        return tuple(notes)
+
+def _notes(outcomes: Sequence[Row]) -> tuple[str, ...]:
+    applied, orphaned = (len(corrections(outcomes, state)) for state in (ReviewState.applied, ReviewState.orphaned))
+    notes = []
+    if applied:
+        notes.append(f"{_corrections(applied)} by a person {'is' if applied == 1 else 'are'} applied.")
+    if orphaned:
+        what = "no longer applies" if orphaned == 1 else "no longer apply"
+        notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report matches.")
+    return tuple(notes)
 
 
 class _State:

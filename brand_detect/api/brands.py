@@ -59,6 +59,11 @@ class BrandPage(BaseModel):
     is_own: bool = Field(description="whether it can be changed; the package's own list cannot")
 
 
+class OwnList(BaseModel):
+    folder: str = Field(description="where it lies", examples=["/srv/brand_detect/.state/catalog"])
+    listed: int = Field(description="brands of the list", examples=[34233])
+
+
 class NewLogo(BaseModel):
     name: Text = Field(description="the file's name: its suffix gives the format, SVG, PNG or JPEG", examples=["a.svg"])
     data: str = Field(description="the file, in base64", examples=["PHN2ZyB4bWxucz0i…"])
@@ -152,7 +157,9 @@ def brand_router(
         number = int(page) if page.isdecimal() and len(page) < 7 else 1
         found = brand_page(brands, q[:LONGEST], number).model_dump(mode="json")
         waiting = [p.model_dump(mode="json") for p in open_list(brands)]
-        return page_of(*render_brand_list(found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES)))
+        return page_of(
+            *render_brand_list(found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES), brands.may_make_own)
+        )
 
     return router
 
@@ -210,6 +217,15 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> AP
             alike=brands.alike(added.brand.name),
             warnings=warnings,
         )
+
+    @router.post(f"{BRANDS}/own", responses=problems(403, 415, 503))
+    def make_own() -> OwnList:
+        """Copy the package's list, which cannot be changed, into the deployment's state, and use the copy from now on.
+
+        It names the same brands, so reports do not change.
+        """
+        brands.make_own()
+        return OwnList(folder=str(brands.changeable()), listed=len(brands.loaded().catalog.brands))
 
     @router.post(f"{BRANDS}/{{brand_id}}/exclude", responses=problems(403, 404, 415, 503))
     def exclude(brand_id: BrandId) -> ListedBrand:

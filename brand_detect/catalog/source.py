@@ -14,14 +14,14 @@ from pydantic import TypeAdapter
 
 from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
-from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind, Exemplar
+from brand_detect.domain.catalog import OWN_LIST, Brand, BrandCatalog, BrandKind, Exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
-OWN = "brands.yaml"
-"""The file in a catalogue's folder to which commands write the user's brands."""
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
+ICONS = "logos/simple-icons"
+"""Folder of the logos that ``IMPORTED`` names."""
 LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
 ADDED_LATER = (
@@ -31,7 +31,7 @@ ADDED_LATER = (
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = Path(__file__).parent / "data"
-STARTER = _DATA / OWN
+STARTER = _DATA / OWN_LIST
 """The list that comes with the package; the logos are in a layer beside it."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""

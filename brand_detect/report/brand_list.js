@@ -24,6 +24,15 @@ const logosOf = (brand) => `${brand.logos.length} logo${brand.logos.length === 1
 const also = (alike) => (alike.length ? ` Hard to tell apart: ${alike.join("; ")}.` : "");
 const listOf = (text, mark) => text.split(mark).map((part) => part.trim()).filter(Boolean);
 
+// --- the package's list, copied
+
+byId("make-own")?.addEventListener("click", (event) => during(event.target, async () => {
+  event.target.textContent = "Copying…"; // and reading it: some seconds
+  const { folder } = await ask("POST", "/brands/own").finally(() => { event.target.textContent = "Make it my own list"; });
+  sessionStorage.setItem("said", `The list is your own now, in ${folder}.`);
+  location.reload();
+}));
+
 // --- proposals
 
 byId("proposals")?.addEventListener("click", (event) => {
@@ -193,7 +202,7 @@ if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)
   byId("cut").hidden = false;
   picture.addEventListener("load", () => byId("cut").scrollIntoView());
   sides[0].focus();
-} else if (cut && !form) tell("No logo can be cut out: this list cannot be changed.");
+} else if (cut && !form) tell(byId("own") ? "Once the list is your own, the frame opens here to cut a logo out." : "No logo can be cut out: this list cannot be changed.");
 
 // --- reports made with another list
 

@@ -15,10 +15,12 @@ def render_brand_list(
     asked: str,
     kinds: Sequence[str],
     suffixes: Sequence[str],
+    may_make_own: bool,
 ) -> tuple[str, list[str]]:
     """The page, and its scripts.
 
-    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search.
+    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search;
+    ``may_make_own`` says whether the page can copy the package's list.
     """
     script = script_of("brand_list")
 
@@ -33,6 +35,7 @@ def render_brand_list(
         asked=asked,
         kinds=kinds,
         suffixes=suffixes,
+        may_make_own=may_make_own,
         address=address,
         style=file("home.css"),
         script=script,

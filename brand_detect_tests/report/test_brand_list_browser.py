@@ -2,14 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from brand_detect.api import create_app
+from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
+from brand_detect.catalog.writing import create_catalog
 from brand_detect.domain.settings import Settings
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import with_an_open_text
@@ -206,6 +208,23 @@ def test_a_part_too_small_or_a_frame_that_is_gone_is_said(page: Page):
     expect(page.get_by_role("alert")).to_have_text("The frame cannot be shown: retention may have removed it.")
     page.goto(address + "?cut=https://example.org/reports/match/frames/0.jpg")
     expect(page.locator("#cut")).to_be_hidden()
+
+
+def test_the_packaged_list_is_made_ones_own_on_the_way_to_a_cut(
+    folder: Path, browser: Browser, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored_brands, "create_catalog", partial(create_catalog, empty=True))  # in a moment
+    app = create_app(dagster, Settings(store_root=str(folder / "store")))
+    asked = "/brand-list?cut=/reports/match/frames/0.jpg"
+    with serving(app) as address, sound_page(browser, address + asked) as page:
+        expect(page.get_by_role("alert")).to_contain_text("Once the list is your own")
+        expect(page.locator("#proposals button")).to_have_count(0)
+        assert faults(page) == []
+        page.get_by_role("button", name="Make it my own list").press("Enter")
+        expect(page.locator("#said")).to_contain_text(f"The list is your own now, in {folder / 'catalog'}.")
+        expect(page.locator("#cut")).to_be_visible()
+        expect(page.get_by_role("button", name="Make it my own list")).to_have_count(0)
+        assert (folder / "catalog" / "brands.yaml").exists()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page):

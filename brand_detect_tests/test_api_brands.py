@@ -285,6 +285,13 @@ def test_reports_are_named_that_another_list_has_made(service: Service):
     assert (report["gains"], report["loses"]) == ([], []), "its text would be found, and left out"
 
 
+def test_a_brand_that_the_report_has_is_no_gain(service: Service):
+    """A second text may name it, too, and a report made with any other list is looked at."""
+    service.folder.joinpath("brands.yaml").write_text("- {name: Rolex, aliases: [Acme Widgets]}\n- Zymvora\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert (report["gains"], report["loses"]) == ([], [])
+
+
 def test_a_brand_that_a_person_named_is_lost_only_if_it_is_excluded(service: Service, monkeypatch: pytest.MonkeyPatch):
     load = Store.load
 

@@ -61,7 +61,7 @@ class Older:
     job_id: str
     video: str
     gains: tuple[str, ...]
-    """Brands that texts without a brand in the report name now, and those that it left out and no longer would."""
+    """Brands that the report lacks: texts without a brand name them now, or it left them out and no longer would."""
     loses: tuple[str, ...]
     """Brands of the report that are no longer on the list, or left out now."""
 
@@ -262,7 +262,8 @@ class StoredBrands:
             return None
         listed = {brand.brand_id: brand.excluded for brand in catalog.brands}
         hits = {hit.brand_id: hit.brand for text in report.texts for hit in self._index(catalog).find(text, **LIMITS)}
-        gains = {name for i, name in {**hits, **report.excluded}.items() if listed.get(i) is False}
+        found = {i: name for i, name in {**hits, **report.excluded}.items() if i not in report.brands}
+        gains = {name for i, name in found.items() if listed.get(i) is False}
         loses = {name for i, name in report.brands.items() if listed.get(i, i not in report.by_hand)}
         request = self._jobs.request(job_id)
         video = file_name(request.video_uri) if request else ""

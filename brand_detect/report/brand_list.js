@@ -212,7 +212,7 @@ function row(report) {
   const part = (tag, text, kind = "") => Object.assign(document.createElement(tag), { textContent: text, className: kind });
   Object.assign(box, { type: "checkbox", name: "job", value: report.job_id, checked: report.gains.length + report.loses.length > 0 });
   const says = [report.gains.length ? `would gain ${report.gains.join(", ")}` : "", report.loses.length ? `would lose ${report.loses.join(", ")}` : ""].filter(Boolean).join("; ");
-  label.append(box, " ", part("b", report.video || report.job_id), " ", part("span", says || "no text of it names another brand; its logos may", "soft"));
+  label.append(box, " ", part("b", report.video || report.job_id), " ", ...(report.video ? [part("code", report.job_id, "soft small"), " "] : []), part("span", says || "no text of it names another brand; its logos may", "soft"));
   item.append(label);
   return item;
 }

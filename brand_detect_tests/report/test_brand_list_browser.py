@@ -77,7 +77,7 @@ def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_repl
     expect(page.locator(".brand img")).to_have_js_property("naturalWidth", 96)
     assert brands(folder)["Acme"] == ("Acme Tools", "Acme Widgets")
 
-    report = page.get_by_role("checkbox", name="match.mp4 would gain Acme")
+    report = page.get_by_role("checkbox", name="match.mp4 match would gain Acme")
     expect(report).to_be_checked()
     assert faults(page) == []
     page.get_by_role("button", name="Replay them at night").click()
@@ -127,13 +127,13 @@ def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
         "One brand now: Emirates, Rolex, with 0 logos. No longer excluded, for it is a name now: Rolex."
     )
     assert brands(folder) == {"Emirates": ("Rolex",)}
-    expect(page.get_by_role("checkbox", name="match.mp4 would lose Rolex")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="match.mp4 match would lose Rolex")).to_be_checked()
 
 
 def test_a_brand_is_excluded_by_keyboard_and_brought_back(page: Page, folder: Path):
     page.get_by_role("button", name="Exclude Rolex").press("Enter")
     expect(page.locator("#said")).to_have_text("Reports leave Rolex out from now on. It stays on the list.")
-    touched = page.get_by_role("checkbox", name="match.mp4 would lose Rolex")
+    touched = page.get_by_role("checkbox", name="match.mp4 match would lose Rolex")
     expect(touched).to_be_checked()
     expect(page.locator(".brand")).to_contain_text("Rolex excluded")
     assert faults(page) == []

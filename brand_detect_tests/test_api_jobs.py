@@ -671,6 +671,17 @@ def test_a_replay_is_queued_without_waiting(http: TestClient, dagster: ScriptedC
     assert len(dagster.asked) == 1
 
 
+def test_many_replays_are_queued_by_one_request(http: TestClient, dagster: ScriptedClient):
+    asked = {"job_ids": ["match", "nobody", "match"], "start_stage": "match_brands", "hold_s": 60}
+    answer = http.post("/jobs/replay", json=asked, headers=MEANT)
+    assert answer.status_code == 202
+    assert [(run["job_id"], run["status"]) for run in answer.json()["queued"]] == [("match", "held")]
+    assert answer.json()["refused"] == [{"job_id": "nobody", "detail": "There is no job nobody.", "hint": ""}]
+    assert [(what, job, start) for what, job, start, *_ in dagster.asked] == [("replay", "match", "match_brands")]
+    assert http.post("/jobs/replay", json=asked | {"job_ids": []}, headers=MEANT).status_code == 400
+    assert http.post("/jobs/replay", json=asked).status_code == 403
+
+
 def test_the_form_of_a_replay_explains_each_param_of_the_stages_that_can_run(http: TestClient):
     page = http.get("/reports/match/replay?start=run_ocr").text
     begins = re.findall(r'name="start" value="(\w+)"', page)

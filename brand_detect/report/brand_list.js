@@ -237,15 +237,11 @@ older.addEventListener("submit", (event) => {
   const boxes = [...older.querySelectorAll("input:checked")], at_night = event.submitter.value === "night";
   if (!boxes.length) return tell("No report is chosen.");
   during(event.submitter, async () => {
-    let queued = 0;
-    for (const box of boxes) {
-      try {
-        await ask("POST", `/jobs/${box.value}/replay`, { start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
-        queued += 1;
-        box.closest("li").remove();
-      } catch (error) { tell(`${box.value}: ${error.message}`); }
-    }
-    say(`${queued} replay${queued === 1 ? " is" : "s are"} ${at_night ? "held until the night" : "queued"}: see the jobs.`);
+    const { queued, refused } = await ask("POST", "/jobs/replay", { job_ids: boxes.map((box) => box.value), start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
+    const taken = new Set(queued.map((run) => run.job_id));
+    for (const box of boxes) if (taken.has(box.value)) box.closest("li").remove();
+    tell(refused.map((one) => `${one.job_id}: ${sentenceOf(0, one)}`).join(" "));
+    say(`${taken.size} replay${taken.size === 1 ? " is" : "s are"} ${at_night ? "held until the night" : "queued"}: see the jobs.`);
     older.hidden = !older.querySelector("li");
   });
 });

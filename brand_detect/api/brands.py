@@ -15,6 +15,7 @@ from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.api.jobs import KEEP, page_of
 from brand_detect.api.stored_brands import Older, StoredBrands
 from brand_detect.catalog.exemplars import SUFFIXES
+from brand_detect.catalog.source import COUNTRIES
 from brand_detect.catalog.writing import Picture
 from brand_detect.domain.catalog import Brand, BrandKind
 from brand_detect.domain.errors import BadInput
@@ -158,7 +159,9 @@ def brand_router(
         found = brand_page(brands, q[:LONGEST], number).model_dump(mode="json")
         waiting = [p.model_dump(mode="json") for p in open_list(brands)]
         return page_of(
-            *render_brand_list(found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES), brands.may_make_own)
+            *render_brand_list(
+                found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES), COUNTRIES, brands.may_make_own
+            )
         )
 
     return router

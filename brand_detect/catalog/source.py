@@ -47,8 +47,8 @@ _CODES = (
     "PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM "
     "TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
+COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
-_COUNTRIES = frozenset(_CODES.split())
 _STORED = TypeAdapter(list[Brand])
 
 
@@ -400,7 +400,7 @@ def _kind(entry: Entry) -> BrandKind:
 
 def _country(entry: Entry) -> str:
     code = entry.single("country").upper()
-    if code and code not in _COUNTRIES:
+    if code and code not in COUNTRIES:
         raise entry.bad(f"{code!r} is no country's code", "use two letters of ISO 3166-1: BR, DE, GB")
     return code
 

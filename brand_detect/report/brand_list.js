@@ -255,7 +255,7 @@ if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)
   byId("cut").after(byId("drop")); // the chosen logos beside the part
   picture.addEventListener("load", () => byId("cut").scrollIntoView());
   sides[0].focus();
-} else if (cut && !form) tell(document.querySelector(".notice .actions, .notice"), "status", byId("own") ? "Then the frame opens here to cut a logo out." : "No logo can be cut out until then.");
+} else if (cut && !form) tell(byId("make-own") ?? document.querySelector(".notice"), "status", byId("own") ? "Then the frame opens here to cut a logo out." : "No logo can be cut out until then.");
 
 // --- reports made with another list
 

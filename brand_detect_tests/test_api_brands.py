@@ -13,12 +13,14 @@ from fastapi.testclient import TestClient
 
 from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
+from brand_detect.catalog.writing import create_catalog
 from brand_detect.client import Client
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.orchestration.resources import Services
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip, with_an_open_text
 
@@ -175,8 +177,46 @@ def test_the_packaged_list_cannot_be_changed(service: Service):
         packaged.decide(service.proposals()[0]["proposal_id"], verdict="accepted"),
     ):
         assert answer.status_code == 400
-        assert "catalog init" in answer.json()["hint"]
+        assert "make it your own" in answer.json()["hint"]
     assert "cannot be changed" in packaged.http.get("/brand-list").text
+
+
+def test_the_packaged_list_becomes_ones_own_and_every_process_reads_it(service: Service):
+    packaged = Service(service.folder, catalog="")
+    pipeline_side = Services.of(Settings(store_root=str(service.folder / "store")))
+    before = pipeline_side.read_catalog().catalog
+    assert packaged.http.post("/brands/own").status_code == 403, "another site's page"
+    made = packaged.http.post("/brands/own", headers=MEANT)
+    assert made.json() == {"folder": str(service.folder / "catalog"), "listed": len(before.brands)}
+    assert packaged.http.get("/brands", params={"q": "rolex"}).json()["is_own"] is True
+    assert pipeline_side.read_catalog().catalog == before
+    assert packaged.add(name="Zymvora").status_code == 200
+    assert "zymvora" in {brand.brand_id for brand in pipeline_side.read_catalog().catalog.brands}
+    again = packaged.http.post("/brands/own", headers=MEANT)
+    assert (again.status_code, again.json()["listed"]) == (200, len(before.brands) + 1), "as it is, not from the start"
+
+
+def test_one_list_of_a_deployment_comes_before_another(service: Service):
+    create_catalog(service.folder / "catalog", empty=True)
+    settings = Settings(store_root=str(service.folder / "store"))
+    assert settings.brand_list == str(service.folder / "catalog")
+    assert settings.model_copy(update={"catalog": service.path}).brand_list == service.path
+    (service.folder / "catalog" / "brands.yaml").unlink()
+    assert settings.brand_list == "", "a folder that is not complete yet"
+
+
+def test_where_no_folder_is_shared_the_page_says_how_to_make_a_list(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Settings, "own_list", None)
+    packaged = Service(service.folder, catalog="")
+    refused = packaged.http.post("/brands/own", headers=MEANT)
+    assert (refused.status_code, "catalog init" in refused.json()["hint"]) == (400, True)
+    page = packaged.http.get("/brand-list").text
+    assert "brand-detect catalog init" in page
+    assert 'make-own"' not in page.partition("<script>")[0]
+
+
+def test_a_store_elsewhere_leaves_no_place_for_a_list():
+    assert Settings(store_root="s3://bucket/store").own_list is None
 
 
 def test_a_proposal_has_its_picture_and_enters_the_list(service: Service):
@@ -243,6 +283,13 @@ def test_reports_are_named_that_another_list_has_made(service: Service):
     service.folder.joinpath("brands.yaml").write_text("- Rolex\n- {name: Acme Widgets, excluded: true}\n")
     [report] = service.http.get("/brands/reports").json()["reports"]
     assert (report["gains"], report["loses"]) == ([], []), "its text would be found, and left out"
+
+
+def test_a_brand_that_the_report_has_is_no_gain(service: Service):
+    """A second text may name it, too, and a report made with any other list is looked at."""
+    service.folder.joinpath("brands.yaml").write_text("- {name: Rolex, aliases: [Acme Widgets]}\n- Zymvora\n")
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert (report["gains"], report["loses"]) == ([], [])
 
 
 def test_a_brand_that_a_person_named_is_lost_only_if_it_is_excluded(service: Service, monkeypatch: pytest.MonkeyPatch):
@@ -329,7 +376,7 @@ def test_a_brand_is_left_out_of_reports_and_counted_again(tmp_path: Path):
     assert change("exclude", "nobody").status_code == 404
     assert service.http.post("/brands/red-widgets/exclude").status_code == 403
     packaged = Service(tmp_path, catalog="").http.post("/brands/red-widgets/exclude", headers=MEANT)
-    assert (packaged.status_code, "catalog init" in packaged.json()["hint"]) == (400, True)
+    assert (packaged.status_code, "make it your own" in packaged.json()["hint"]) == (400, True)
 
 
 def test_a_key_is_asked_for(service: Service):

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,6 +29,7 @@ from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import REQUEST
 from brand_detect.orchestration.profiles import profile_names
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.servers import serving
 from brand_detect_tests.support.webserver import Webserver, connected
 
 MEANT = {"X-Requested-With": "brand_detect"}
@@ -707,6 +709,38 @@ def test_a_replay_is_queued_without_waiting(http: TestClient, dagster: ScriptedC
         answer = http.post("/jobs/match/replay", content=body, headers=MEANT | {"Content-Type": "application/json"})
         assert (answer.status_code, type(answer.json()["detail"])) == (400, str)
     assert len(dagster.asked) == 1
+
+
+def test_many_replays_are_queued_by_one_request(http: TestClient, dagster: ScriptedClient):
+    asked = {"job_ids": ["match", "nobody", "match"], "start_stage": "match_brands", "hold_s": 60}
+    answer = http.post("/jobs/replay", json=asked, headers=MEANT)
+    assert answer.status_code == 202
+    assert [(run["job_id"], run["status"]) for run in answer.json()["queued"]] == [("match", "held")]
+    assert answer.json()["refused"] == [{"job_id": "nobody", "detail": "There is no job nobody.", "hint": ""}]
+    assert [(what, job, start) for what, job, start, *_ in dagster.asked] == [("replay", "match", "match_brands")]
+    assert http.post("/jobs/replay", json=asked | {"job_ids": []}, headers=MEANT).status_code == 400
+    assert http.post("/jobs/replay", json=asked).status_code == 403
+
+
+def test_a_caller_who_leaves_loses_no_replay(made: Path):
+    begun, left = threading.Event(), threading.Event()
+    queued: list[str] = []
+
+    class Slow(ScriptedClient):
+        def replay(self, job_id: str, *_: Any, **__: Any) -> Run:
+            begun.set()
+            assert left.wait(20)
+            queued.append(job_id)
+            return run(job_id, "queued")
+
+    body = json.dumps({"job_ids": ["a", "b", "c"], "start_stage": "match_brands"})
+    with serving(create_app(Slow(), Settings(store_root=str(made / "store")))) as address:
+        connection = HTTPConnection(address.removeprefix("http://"))
+        connection.request("POST", "/jobs/replay", body, MEANT | {"Content-Type": "application/json"})
+        assert begun.wait(20)
+        connection.close()
+        left.set()
+    assert queued == ["a", "b", "c"], "the server ends after what it has begun"
 
 
 def test_the_form_of_a_replay_explains_each_param_of_the_stages_that_can_run(http: TestClient):

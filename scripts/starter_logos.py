@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from brand_detect.catalog.exemplars import exemplar_of
-from brand_detect.catalog.icons import FOLDER, packaged_icons
-from brand_detect.catalog.source import IMPORTED, STARTER
+from brand_detect.catalog.icons import packaged_icons
+from brand_detect.catalog.source import ICONS, IMPORTED, STARTER
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.orchestration.gallery import SHIPPED, embeddings_of, maker_of
@@ -34,10 +34,10 @@ def main() -> None:
     slugs = sorted(Path(logo).stem for brand in listed for logo in brand["logos"])
     if unknown := sorted(set(slugs) - drawings.keys()):
         sys.exit(f"simple-icons-pack has no icon of {', '.join(unknown)}: take them out of {IMPORTED}")
-    shutil.rmtree(STARTER.parent / FOLDER, ignore_errors=True)
-    (STARTER.parent / FOLDER).mkdir(parents=True)
+    shutil.rmtree(STARTER.parent / ICONS, ignore_errors=True)
+    (STARTER.parent / ICONS).mkdir(parents=True)
     for slug in slugs:
-        (STARTER.parent / FOLDER / f"{slug}.svg").write_text(drawings[slug], encoding="utf-8")
+        (STARTER.parent / ICONS / f"{slug}.svg").write_text(drawings[slug], encoding="utf-8")
     data = {exemplar_of(drawings[slug].encode(), "svg"): drawings[slug].encode() for slug in slugs}
     embedder = BuiltInLogoEmbedder()
     vectors = embeddings_of([*data], data.__getitem__, embedder, VectorAndPixelArtwork(), said)

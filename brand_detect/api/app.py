@@ -111,7 +111,7 @@ def _include_jobs(
     submissions = Submissions(client, jobs, stored, media, decoder)
     app.include_router(list_router(jobs, stored, may_see))
     app.include_router(job_router(client, jobs, submissions, launching, may_change))
-    app.include_router(brand_router(StoredBrands(settings.catalog, reports.store, stored), access, may_see, may_change))
+    app.include_router(brand_router(StoredBrands(settings, reports.store, stored), access, may_see, may_change))
     app.include_router(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
     app.include_router(home_router(client, jobs, access, allowed))

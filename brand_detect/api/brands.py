@@ -15,6 +15,7 @@ from brand_detect.api.answers import Warnings, problems, unknown_like
 from brand_detect.api.jobs import KEEP, page_of
 from brand_detect.api.stored_brands import Older, StoredBrands
 from brand_detect.catalog.exemplars import SUFFIXES
+from brand_detect.catalog.source import COUNTRIES
 from brand_detect.catalog.writing import Picture
 from brand_detect.domain.catalog import Brand, BrandKind
 from brand_detect.domain.errors import BadInput
@@ -57,6 +58,11 @@ class BrandPage(BaseModel):
     pages: int = Field(examples=[1])
     version: str = Field(description="version of the list", examples=["8724681cca1ef89f"])
     is_own: bool = Field(description="whether it can be changed; the package's own list cannot")
+
+
+class OwnList(BaseModel):
+    folder: str = Field(description="where it lies", examples=["/srv/brand_detect/.state/catalog"])
+    listed: int = Field(description="brands of the list", examples=[34233])
 
 
 class NewLogo(BaseModel):
@@ -124,7 +130,7 @@ class OlderReport(BaseModel):
     job_id: str = Field(examples=["final-1a2b3c4d"])
     video: str = Field(examples=["final.mp4"])
     gains: list[str] = Field(
-        description="brands that its texts without a brand name now, or that are no longer excluded",
+        description="brands that it lacks: its texts name them now, or they are no longer excluded",
         examples=[["Zymvora"]],
     )
     loses: list[str] = Field(description="its brands that the list has no more, or excludes", examples=[[]])
@@ -152,7 +158,11 @@ def brand_router(
         number = int(page) if page.isdecimal() and len(page) < 7 else 1
         found = brand_page(brands, q[:LONGEST], number).model_dump(mode="json")
         waiting = [p.model_dump(mode="json") for p in open_list(brands)]
-        return page_of(*render_brand_list(found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES)))
+        return page_of(
+            *render_brand_list(
+                found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES), COUNTRIES, brands.may_make_own
+            )
+        )
 
     return router
 
@@ -210,6 +220,15 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> AP
             alike=brands.alike(added.brand.name),
             warnings=warnings,
         )
+
+    @router.post(f"{BRANDS}/own", responses=problems(403, 415, 503))
+    def make_own() -> OwnList:
+        """Copy the package's list, which cannot be changed, into the deployment's state, and use the copy from now on.
+
+        It names the same brands, so reports do not change.
+        """
+        brands.make_own()
+        return OwnList(folder=str(brands.changeable()), listed=len(brands.loaded().catalog.brands))
 
     @router.post(f"{BRANDS}/{{brand_id}}/exclude", responses=problems(403, 404, 415, 503))
     def exclude(brand_id: BrandId) -> ListedBrand:

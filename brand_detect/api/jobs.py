@@ -26,7 +26,7 @@ from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import probed
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.history import History
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.launch import ReplayRequest, plan_replay
@@ -38,6 +38,8 @@ from brand_detect.report.home import render_home, render_jobs, render_replay
 from brand_detect.storage.media import MediaFiles
 
 JOBS = "/jobs"
+MOST_REPLAYS = 500
+"""Limit of jobs that one request replays."""
 EXAMPLE_RUN = "0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21"
 KEEP = {"Cache-Control": "private, max-age=86400, immutable"}
 """For pictures under an address that names their attempt."""
@@ -72,6 +74,22 @@ class NewReplay(BaseModel):
     hold_s: float = Field(
         0.0, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="time to hold it in the queue, in seconds"
     )
+
+
+class NewReplays(NewReplay):
+    job_ids: list[str] = Field(min_length=1, max_length=MOST_REPLAYS, examples=[["final-1a2b3c4d"]])
+
+
+class Refused(BaseModel):
+    job_id: str = Field(examples=["final-1a2b3c4d"])
+    detail: str = Field(description="why", examples=["There is no job final-1a2b3c4d."])
+    hint: str = Field(description="what may help, or empty", examples=[""])
+
+
+class Replays(BaseModel):
+    queued: list[Launched]
+    refused: list[Refused] = Field(examples=[[]])
+    warnings: Warnings = Field(default=[], examples=[[]])
 
 
 class Profile(BaseModel):
@@ -206,20 +224,42 @@ def job_router(
         idempotency_key: Key = "",
     ) -> Launched:
         """Queue a run of a stage and all below it, and answer at once."""
-        launch = partial(
-            client.replay,
-            job_id,
-            asked.start_stage,
-            asked.config_overrides,
-            pins=asked.pins,
-            reset=asked.reset,
-            reuse=asked.reuse,
-            delay_s=asked.hold_s,
-            key=idempotency_key,
-        )
+        launch = partial(_replay, client, job_id, asked, idempotency_key)
         return _launched(await anyio.to_thread.run_sync(launch, limiter=launching), warnings)
 
+    @router.post(f"{JOBS}/replay", status_code=202, responses=problems(403, 415))
+    async def replay_many(
+        asked: NewReplays, warnings: Annotated[list[str], Depends(unknown_like(NewReplays))]
+    ) -> Replays:
+        """Queue the same replay of many jobs, one after the other, a second or two each; all are queued even if the
+        caller leaves before the answer."""
+        queued, refused = await anyio.to_thread.run_sync(_replay_all, client, asked, limiter=launching)
+        return Replays(queued=queued, refused=refused, warnings=warnings)
+
     return router
+
+
+def _replay(client: Client, job_id: str, asked: NewReplay, key: str = "") -> Run:
+    return client.replay(
+        job_id,
+        asked.start_stage,
+        asked.config_overrides,
+        pins=asked.pins,
+        reset=asked.reset,
+        reuse=asked.reuse,
+        delay_s=asked.hold_s,
+        key=key,
+    )
+
+
+def _replay_all(client: Client, asked: NewReplays) -> tuple[list[Launched], list[Refused]]:
+    queued, refused = [], []
+    for job_id in dict.fromkeys(asked.job_ids):
+        try:
+            queued.append(_launched(_replay(client, job_id, asked)))
+        except BrandDetectError as e:
+            refused.append(Refused(job_id=job_id, detail=str(e), hint=e.hint or ""))
+    return queued, refused
 
 
 def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str, Any]) -> APIRouter:

@@ -11,7 +11,16 @@ from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.catalog import LexiconIndex, LoadedCatalog
 from brand_detect.catalog.reader import CatalogReader
-from brand_detect.catalog.writing import Added, Cells, Merged, Picture, add_brand, exclude_brand, merge_brands
+from brand_detect.catalog.writing import (
+    Added,
+    Cells,
+    Merged,
+    Picture,
+    add_brand,
+    create_catalog,
+    exclude_brand,
+    merge_brands,
+)
 from brand_detect.domain.backgrounds import on_contrast
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
@@ -20,6 +29,7 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.proposals import Open, Proposal
+from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import brand_id_of, key_of
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.image import OpenCvCodec
@@ -34,6 +44,10 @@ PROPOSALS_S = 5.0
 """Time for which proposals are reused: each of their pictures asks for them."""
 NEAR = 10
 """Most similar names that are compared with a new one."""
+NO_PLACE = (
+    "create your own with brand-detect catalog init FOLDER on the machine of Dagster's sensors, set "
+    "BRAND_DETECT_CATALOG to it there and for this service, and restart both"
+)
 MOST_REPORTS = 500
 """Limit of reports that are compared with the list."""
 _PARAMS = MatchBrandsParams.model_validate({})
@@ -47,7 +61,7 @@ class Older:
     job_id: str
     video: str
     gains: tuple[str, ...]
-    """Brands that texts without a brand in the report name now, and those that it left out and no longer would."""
+    """Brands that the report lacks: texts without a brand name them now, or it left them out and no longer would."""
     loses: tuple[str, ...]
     """Brands of the report that are no longer on the list, or left out now."""
 
@@ -69,9 +83,8 @@ class _Reported:
 class StoredBrands:
     """The deployment's brand list, and what reports propose for it. Safe to share between threads."""
 
-    def __init__(self, path: str, store: Store, jobs: StoredJobs) -> None:
-        """``path`` is the setting ``BRAND_DETECT_CATALOG``; empty for the package's own list."""
-        self._path, self._store, self._jobs = path, store, jobs
+    def __init__(self, settings: Settings, store: Store, jobs: StoredJobs) -> None:
+        self._settings, self._store, self._jobs = settings, store, jobs
         self._proposals, self._artwork, self._codec = Proposals(store.blobs), VectorAndPixelArtwork(), OpenCvCodec()
         self._reader, self._reading, self._writing = CatalogReader(), Lock(), Lock()
         self._index = lru_cache(1)(LexiconIndex)
@@ -87,12 +100,30 @@ class StoredBrands:
             BadInput: it is missing or invalid.
         """
         with self._reading:
-            return self._reader.read(self._path, self._artwork)
+            return self._reader.read(self._settings.brand_list, self._artwork)
 
     @property
     def own(self) -> Path | None:
         """The list that can be changed; None for the package's own."""
-        return Path(self._path).absolute() if self._path else None
+        path = self._settings.brand_list
+        return Path(path).absolute() if path else None
+
+    @property
+    def may_make_own(self) -> bool:
+        """Whether ``make_own`` can: the list is the package's own, and there is a place for one's own."""
+        return self.own is None and self._settings.own_list is not None
+
+    def make_own(self) -> None:
+        """Copies the package's list to where the deployment's own is looked for; all processes read it from then on.
+
+        Raises:
+            BadInput: there is no place for it.
+        """
+        with self._writing:
+            if self.own is None:
+                if self._settings.own_list is None:
+                    raise BadInput("The packaged brand list cannot be changed.", NO_PLACE)
+                create_catalog(self._settings.own_list)
 
     def find(self, text: str) -> list[Brand]:
         """Brands whose name, other names, category, sport, country or owner contain all words of ``text``, by name.
@@ -207,7 +238,7 @@ class StoredBrands:
         if self.own is None:
             raise BadInput(
                 "The packaged brand list cannot be changed.",
-                "create your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
+                "make it your own first, on the page of the brand list" if self.may_make_own else NO_PLACE,
             )
         return self.own
 
@@ -231,7 +262,8 @@ class StoredBrands:
             return None
         listed = {brand.brand_id: brand.excluded for brand in catalog.brands}
         hits = {hit.brand_id: hit.brand for text in report.texts for hit in self._index(catalog).find(text, **LIMITS)}
-        gains = {name for i, name in {**hits, **report.excluded}.items() if listed.get(i) is False}
+        found = {i: name for i, name in {**hits, **report.excluded}.items() if i not in report.brands}
+        gains = {name for i, name in found.items() if listed.get(i) is False}
         loses = {name for i, name in report.brands.items() if listed.get(i, i not in report.by_hand)}
         request = self._jobs.request(job_id)
         video = file_name(request.video_uri) if request else ""

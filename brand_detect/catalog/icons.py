@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rapidfuzz import fuzz, process
 
 from brand_detect.catalog.entries import Cell, entries_of
-from brand_detect.catalog.source import IMPORTED, is_everyday, load_catalog
+from brand_detect.catalog.source import ICONS, IMPORTED, is_everyday, load_catalog
 from brand_detect.catalog.writing import begun, entry_text, replace_file
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Artwork
@@ -18,7 +18,6 @@ from brand_detect.domain.text import key_of
 if TYPE_CHECKING:
     from simple_icons_pack import Icon
 
-FOLDER = "logos/simple-icons"
 HEADER = """\
 # Written by `brand-detect catalog import simple-icons`, which keeps your changes to entries and adds new ones.
 # A brand that is also in your own list gets the logos here in addition to its own; otherwise your entry wins.
@@ -52,15 +51,15 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
     if file.exists():
         entries = {key_of(e.single("name")): e.cells for e in entries_of(file.read_bytes(), file.name)}
     before = len(entries)
-    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    (folder / ICONS).mkdir(parents=True, exist_ok=True)
     for icon in chosen:
         name = icon.title
         if titles[key_of(name)] > 1 and icon.slug != key_of(name):
             name = f"{name} ({icon.slug})"  # two brands share the name
-        (folder / FOLDER / f"{icon.slug}.svg").write_text(icon.svg, encoding="utf-8")
+        (folder / ICONS / f"{icon.slug}.svg").write_text(icon.svg, encoding="utf-8")
         fresh: dict[str, Cell] = {
             "name": name,
-            "logos": [f"{FOLDER}/{icon.slug}.svg"],
+            "logos": [f"{ICONS}/{icon.slug}.svg"],
             "colours": [f"#{icon.hex.lower()}"],
             **(_caution(name) if not names else {}),
         }

@@ -14,14 +14,14 @@ from pydantic import TypeAdapter
 
 from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
-from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind, Exemplar
+from brand_detect.domain.catalog import OWN_LIST, Brand, BrandCatalog, BrandKind, Exemplar
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
-OWN = "brands.yaml"
-"""The file in a catalogue's folder to which commands write the user's brands."""
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
+ICONS = "logos/simple-icons"
+"""Folder of the logos that ``IMPORTED`` names."""
 LAYERS = (LEARNED, IMPORTED)
 """Lists that commands write beside the user's own, strongest first; they add to the user's brands."""
 ADDED_LATER = (
@@ -31,7 +31,7 @@ ADDED_LATER = (
 """Fields left out of a snapshot while unset, so that versions of lists without them never changed."""
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = Path(__file__).parent / "data"
-STARTER = _DATA / OWN
+STARTER = _DATA / OWN_LIST
 """The list that comes with the package; the logos are in a layer beside it."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
@@ -47,8 +47,8 @@ _CODES = (
     "PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM "
     "TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
+COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
-_COUNTRIES = frozenset(_CODES.split())
 _STORED = TypeAdapter(list[Brand])
 
 
@@ -400,7 +400,7 @@ def _kind(entry: Entry) -> BrandKind:
 
 def _country(entry: Entry) -> str:
     code = entry.single("country").upper()
-    if code and code not in _COUNTRIES:
+    if code and code not in COUNTRIES:
         raise entry.bad(f"{code!r} is no country's code", "use two letters of ISO 3166-1: BR, DE, GB")
     return code
 

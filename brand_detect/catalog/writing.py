@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ import yaml
 
 from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
-from brand_detect.catalog.source import OWN, LoadedCatalog, Place, load_catalog
-from brand_detect.domain.catalog import Brand, Exemplar
+from brand_detect.catalog.source import ICONS, IMPORTED, STARTER, LoadedCatalog, Place, load_catalog
+from brand_detect.domain.catalog import OWN_LIST, Brand, Exemplar
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
@@ -72,6 +73,26 @@ class Added:
     logos: tuple[Path, ...]
     known: tuple[Picture, ...]
     """Pictures that the brand already had; they were not added again."""
+
+
+def create_catalog(folder: Path, *, empty: bool = False) -> Path:
+    """Creates a catalogue with the packaged brands and their logos, or an ``empty`` one; gives its list.
+
+    Raises:
+        BadInput: the folder has a list already, or cannot be written to.
+    """
+    file = folder / OWN_LIST
+    if file.exists():
+        raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
+    try:
+        if not empty:
+            shutil.copytree(STARTER.parent / ICONS, folder / ICONS, dirs_exist_ok=True)
+            replace_file(folder / IMPORTED, (STARTER.parent / IMPORTED).read_bytes())
+        # last: who finds the list reads all of it
+        replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
+    except OSError as e:
+        raise BadInput(f"The folder {folder} cannot be written to: {e.strerror}.", "choose another") from e
+    return file
 
 
 def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Artwork, layer: str = "") -> Added:
@@ -384,7 +405,7 @@ def _checked(changed: str, source: str, expected: Sequence[Mapping[str, Cell]]) 
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
     """The catalogue's folder, and the list in it that has the brand or should get it."""
     place = Place.of(path, [path] if path.suffix and not path.exists() else [])
-    file = place.folder / OWN if path.is_dir() else path
+    file = place.folder / OWN_LIST if path.is_dir() else path
     if layer:
         file = place.folder / layer
     elif path.exists():

@@ -67,7 +67,7 @@ def pipeline(
         given,
         before=before.resolve() if before else None,
         lengths=sorted({minutes // 2 * 2 for minutes in long}),
-        catalog=load_catalog(Settings.load().catalog).catalog,
+        catalog=load_catalog(Settings.load().brand_list).catalog,
         resume=resume,
         tell=lambda text: err.print(text, markup=False, highlight=False, soft_wrap=True),
     ):
@@ -186,7 +186,7 @@ def escalation(
         truth = sample_once(video, Scenario(seconds=60 * minutes))
         clips.append((video, [b for b in truth.brands if b not in truth.unlisted], [*truth.brands]))
     if videos:
-        starter = [brand.name for brand in load_catalog(Settings.load().catalog).catalog.brands]
+        starter = [brand.name for brand in load_catalog(Settings.load().brand_list).catalog.brands]
         there = videos.resolve() / "labels.json"
         labelled = load_labels(there) if there.exists() else {}
         for video in sorted(p for p in videos.resolve().iterdir() if p.suffix.lower() in VIDEO_SUFFIXES):

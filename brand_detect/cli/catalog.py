@@ -1,6 +1,5 @@
 """``brand-detect catalog``: create a catalogue, add to it, import artwork, check and preview it."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from logging import getLogger
@@ -45,17 +44,9 @@ def init(
 
     Example: brand-detect catalog init catalogue
     """
-    from brand_detect.catalog.icons import FOLDER
-    from brand_detect.catalog.source import IMPORTED, OWN, STARTER
-    from brand_detect.catalog.writing import replace_file
+    from brand_detect.catalog.writing import create_catalog
 
-    file = folder / OWN
-    if file.exists():
-        raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
-    replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
-    if not empty:
-        shutil.copytree(STARTER.parent / FOLDER, folder / FOLDER, dirs_exist_ok=True)
-        replace_file(folder / IMPORTED, (STARTER.parent / IMPORTED).read_bytes())
+    file = create_catalog(folder, empty=empty)
     out.print(f"{file}: set BRAND_DETECT_CATALOG to {folder.absolute()}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -308,20 +299,20 @@ def of_ones_own(path: Path | None) -> Path:
     Raises:
         BadInput: it is the packaged one.
     """
-    chosen = path or Path(Settings.load().catalog)
-    if not (path or Settings.load().catalog):
+    chosen = str(path or Settings.load().brand_list)
+    if not chosen:
         raise BadInput(
             "The packaged catalogue cannot be changed.",
             "create your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
         )
-    return chosen.absolute()
+    return Path(chosen).absolute()
 
 
 def _load(path: Path | None) -> "LoadedCatalog":
     from brand_detect.catalog import load_catalog
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    return load_catalog(str(path) if path else Settings.load().catalog, VectorAndPixelArtwork())
+    return load_catalog(str(path) if path else Settings.load().brand_list, VectorAndPixelArtwork())
 
 
 def _drawing(loaded: "LoadedCatalog") -> "Callable[[Exemplar, int], Rgba]":

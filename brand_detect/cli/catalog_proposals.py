@@ -54,7 +54,7 @@ def review(
     store = _store()
     proposals = _proposals(store)
     found = open_proposals(
-        store.blobs, load_catalog(str(catalog) if catalog else Settings.load().catalog).catalog.brands
+        store.blobs, load_catalog(str(catalog) if catalog else Settings.load().brand_list).catalog.brands
     )
     if accept or reject:
         for proposal in [_chosen(found, wanted) for wanted in reject or ()]:

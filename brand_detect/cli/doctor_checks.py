@@ -264,7 +264,7 @@ def _catalogue(here: Installation) -> Iterator[Finding]:
     from brand_detect.catalog import load_catalog
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    path = here.settings.catalog
+    path = here.settings.brand_list
     catalog = load_catalog(path, VectorAndPixelArtwork()).catalog
     if catalog.brands:
         counts = f"{len(catalog.brands)} brands with {catalog.n_exemplars} logos"

@@ -177,7 +177,7 @@ def lines(
     from brand_detect.evaluation.scoring import lines as scoring
     from brand_detect.evaluation.synthetic.footage import sample_once
 
-    catalog = load_catalog(Settings.load().catalog).catalog
+    catalog = load_catalog(Settings.load().brand_list).catalog
     if csv and not (csv := csv.absolute()).parent.is_dir():  # ``local_runner`` moves
         raise BadInput(f"There is no folder {csv.parent}.", "make it, or name another for --csv")
     if source and source.suffix.lower() == ".csv":

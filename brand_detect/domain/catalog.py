@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from brand_detect.domain.tables import EMBEDDING, STRING, schema
 
+OWN_LIST = "brands.yaml"
+"""The file in a catalogue's folder to which commands write the user's brands."""
+
 EXEMPLAR_EMBEDDINGS = schema(
     "exemplar_embeddings",
     "Embeddings of views of the catalogue's exemplars and of distractors",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from brand_detect.domain.catalog import OWN_LIST
 from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
@@ -49,7 +50,8 @@ class Settings(BaseSettings):
     )
     catalog: str = Field(
         default="",
-        description="the brand list, where the sensors run: a YAML or CSV file or a folder; empty = the package's own",
+        description="the brand list, where the sensors run: a YAML or CSV file or a folder; empty = the one that "
+        "the page of the brand list makes beside the store, else the package's own",
     )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
@@ -168,6 +170,19 @@ class Settings(BaseSettings):
     api_max_body_bytes: int = Field(
         default=1_000_000, ge=1, description="largest request body that the HTTP service accepts, in bytes"
     )
+
+    @property
+    def brand_list(self) -> str:
+        """Where the brand list is now: as ``catalog`` says, else ``own_list`` once somebody has made it, else empty,
+        for the package's own. Look again whenever the list is read: processes go on while it is made."""
+        made = self.own_list and (self.own_list / OWN_LIST).is_file()
+        return self.catalog or (str(self.own_list) if made else "")
+
+    @property
+    def own_list(self) -> Path | None:
+        """The folder that the deployment's own brand list is made in: beside the store, which all processes share. None
+        if the store is no folder, for then they share no disk."""
+        return None if "://" in self.store_root else Path(self.store_root).parent / "catalog"
 
     @property
     def video_limits(self) -> VideoLimits:

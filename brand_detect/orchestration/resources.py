@@ -148,7 +148,7 @@ class Services:
         Raises:
             BadInput: it is invalid.
         """
-        return self.catalogs.read(self.settings.catalog, self.engines.artwork())
+        return self.catalogs.read(self.settings.brand_list, self.engines.artwork())
 
 
 class LoggedProgress:

@@ -1,59 +1,113 @@
 const MOST_BYTES = 600e3, LONGEST_PX = 800, NIGHT_HOUR = 1;
 
-function tell(text) {
-  byId("message").textContent = text;
-  if (text) byId("message").scrollIntoView({ block: "nearest" });
+let note = null; // there is one at a time: what was said before goes
+/** Says beside the button `at` what became of its press. */
+function tell(at, role, ...said) {
+  const place = at.closest(".actions, .do, #drop") ?? at;
+  if (note?.parentNode !== place) {
+    note?.remove();
+    note = place.appendChild(document.createElement("span"));
+  }
+  note.className = role === "alert" ? "note why" : "note";
+  note.setAttribute("role", role);
+  note.replaceChildren(...said);
 }
-function say(text) {
-  byId("said").textContent = text;
-  byId("said").hidden = !text;
-}
-/** Runs `work` while `button` is disabled; a failure is told. */
-async function during(button, work) {
+/** Runs `work` while `button` is disabled, and says beside it what is going on, then what `work` answers or why it failed. */
+async function during(button, doing, work) {
+  const place = button.parentNode; // the button may go
   button.disabled = true;
-  tell("");
-  try { await work(); } catch (error) { tell(error.message); }
+  tell(place, "status", doing);
+  try { tell(place, "status", ...[(await work()) ?? ""].flat()); } catch (error) { tell(place, "alert", error.message); }
   button.disabled = false;
 }
+const linkTo = (address, text) => Object.assign(document.createElement("a"), { href: address, textContent: text });
 /** Shows the brand after a change of the list, with what was done and the reports that it would touch. */
 function changed(brand, text) {
   sessionStorage.setItem("said", text);
+  history.scrollRestoration = "manual"; // it is said at the top, and the address may be the same
   location.assign(`/brand-list?q=${encodeURIComponent(brand.name)}`);
 }
 const logosOf = (brand) => `${brand.logos.length} logo${brand.logos.length === 1 ? "" : "s"}`;
 const also = (alike) => (alike.length ? ` Hard to tell apart: ${alike.join("; ")}.` : "");
+/** That the brand is on the list; what was typed may be another of its names. */
+const listedAs = (name, typed) => (!typed || typed.toLowerCase() === name.toLowerCase() ? `${name} is on the list` : `${typed} is one of the names of ${name}, which is on the list`);
+const SLOW = "A long list takes some seconds.";
 const listOf = (text, mark) => text.split(mark).map((part) => part.trim()).filter(Boolean);
+
+// --- the package's list, copied
+
+byId("make-own")?.addEventListener("click", (event) => during(event.target, "Copying and reading it… This takes some seconds.", async () => {
+  const { folder } = await ask("POST", "/brands/own");
+  sessionStorage.setItem("said", `The list is your own now, in ${folder}.`);
+  location.reload();
+}));
 
 // --- proposals
 
 byId("proposals")?.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-do]");
   if (!button) return;
-  const card = button.closest("[data-proposal]"), name = card.querySelector("input")?.value ?? "", verdict = button.dataset.do;
-  if (verdict === "accepted" && card.querySelector("input") && !name.trim()) {
-    tell("A brand needs a name.");
-    return card.querySelector("input").focus();
+  const card = button.closest("[data-proposal]"), input = card.querySelector("input"), name = input?.value.trim() ?? "", verdict = button.dataset.do;
+  if (verdict === "accepted" && input && !name) {
+    tell(button, "alert", "A brand needs a name.");
+    return input.focus();
   }
-  during(button, async () => {
+  during(button, verdict === "accepted" ? `Adding… ${SLOW}` : "Rejecting…", async () => {
     const done = await ask("POST", `/proposals/${card.dataset.proposal}`, { verdict, name });
-    say(verdict === "rejected" ? "Rejected: no report proposes it again." : `${done.brand} is on the list.${done.note ? ` Without a logo: ${done.note}` : ""}${also(done.alike)}`);
-    const next = card.nextElementSibling ?? card.previousElementSibling;
-    card.remove();
-    byId("waiting").textContent = byId("proposals").children.length;
-    next?.querySelector("input, button")?.focus();
+    card.querySelector(".field")?.remove();
+    for (const one of card.querySelectorAll("button")) one.remove();
+    delete card.dataset.proposal;
+    const open = [...byId("proposals").querySelectorAll("[data-proposal]")];
+    byId("waiting").textContent = open.length;
+    showProposals(1);
+    (open.find((one) => card.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING) ?? open.at(-1))?.querySelector("input, button")?.focus({ preventScroll: true });
+    tell(card.querySelector(".actions"), "status", verdict === "rejected" ? "Rejected: no report proposes it again." : `${listedAs(done.brand, name)}.${done.note ? ` Without a logo: ${done.note}` : ""}${also(done.alike)}`);
+    note = null; // it stays in the card
   });
+});
+/** Shows the next `count` proposals. */
+function showProposals(count) {
+  for (const card of [...byId("proposals").querySelectorAll("[hidden]")].slice(0, count)) card.hidden = false;
+  byId("more").hidden = !byId("proposals").querySelector("[hidden]");
+}
+byId("more")?.addEventListener("click", () => {
+  const first = byId("proposals").querySelector("[hidden]");
+  showProposals(Infinity);
+  first.querySelector("input, button")?.focus();
 });
 
 // --- new brands and logos
 
-let logos = [];
-function choose(files) {
-  const suffixes = byId("add").dataset.suffixes.split(" ");
-  for (const file of files) {
-    if (suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix))) logos.push(file);
-    else tell(`${file.name} is no logo file: use ${suffixes.join(", ")}.`);
-  }
-  byId("chosen").replaceChildren(...logos.map((file) => Object.assign(document.createElement("li"), { textContent: file.name })));
+let logos = []; // files, each with its address as data for the picture
+const dataOf = (file) => new Promise((done) => {
+  const reader = new FileReader();
+  reader.onload = () => done(reader.result);
+  reader.readAsDataURL(file);
+});
+/** Adds files to the chosen logos, unless they are there, and says beside `at` which are none; gives how many are new. */
+async function choose(files, at) {
+  const suffixes = byId("add").dataset.suffixes.split(" "), before = logos.length;
+  const isLogo = (file) => suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
+  for (const file of [...files].filter(isLogo))
+    if (!logos.some((logo) => logo.file.name === file.name && logo.file.size === file.size)) logos.push({ file, url: await dataOf(file) });
+  showLogos();
+  const others = [...files].filter((file) => !isLogo(file)).map((file) => file.name);
+  if (others.length) tell(at, "alert", `${others.join(", ")} is no logo file: use ${suffixes.join(", ")}.`);
+  return logos.length - before;
+}
+function showLogos() {
+  byId("chosen").replaceChildren(...logos.map((logo) => {
+    const item = document.createElement("li"), remove = document.createElement("button");
+    Object.assign(remove, { type: "button", textContent: "Remove" });
+    remove.setAttribute("aria-label", `Remove ${logo.file.name}`);
+    remove.addEventListener("click", () => {
+      logos = logos.filter((other) => other !== logo);
+      showLogos();
+      byId("logos").focus();
+    });
+    item.append(Object.assign(new Image(), { src: logo.url, alt: "" }), Object.assign(document.createElement("span"), { textContent: logo.file.name }), remove);
+    return item;
+  }));
 }
 /** A logo as the service takes it. Large photographs are made smaller: no logo on screen is as large. */
 async function sent(file) {
@@ -65,34 +119,35 @@ async function sent(file) {
     data = await canvas.convertToBlob({ type: "image/png" });
     name = name.replace(/\.\w+$/, ".png");
   }
-  const url = await new Promise((done) => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result);
-    reader.readAsDataURL(data);
-  });
+  const url = await dataOf(data);
   return { name, data: url.slice(url.indexOf(",") + 1) };
 }
 const form = byId("add");
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
-  during(form.querySelector("button.primary"), async () => {
+  during(form.querySelector("button.primary"), `Adding… ${SLOW}`, async () => {
     const value = (name) => form.elements[name].value.trim();
-    const asked = { name: value("name"), kind: value("kind"), country: value("country").toUpperCase(), owner: value("owner"), logos: [] };
+    const asked = { name: value("name"), kind: value("kind"), country: value("country"), owner: value("owner"), logos: [] };
     for (const name of ["aliases", "excluded_texts"]) asked[name] = listOf(value(name), "\n");
     for (const name of ["categories", "sports"]) asked[name] = listOf(value(name), ",");
-    for (const file of logos) asked.logos.push(await sent(file));
-    form.querySelector("button.primary").textContent = "Adding…"; // a list of 30,000 brands takes seconds
-    const done = await ask("POST", "/brands", asked).finally(() => { form.querySelector("button.primary").textContent = "Add"; });
-    changed(done.brand, `${done.brand.name} is on the list, with ${logosOf(done.brand)}.${also(done.alike)}`);
+    for (const { file } of logos) asked.logos.push(await sent(file));
+    const done = await ask("POST", "/brands", asked);
+    changed(done.brand, `${listedAs(done.brand.name, asked.name)}, with ${logosOf(done.brand)}.${also(done.alike)}`);
   });
 });
-byId("logos")?.addEventListener("change", (event) => { choose(event.target.files); event.target.value = ""; });
+byId("logos")?.addEventListener("change", async (event) => { await choose(event.target.files, byId("drop")); event.target.value = ""; });
 for (const kind of ["dragover", "dragleave", "drop"])
   byId("drop")?.addEventListener(kind, (event) => {
     event.preventDefault();
     byId("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") choose(event.dataTransfer.files);
+    if (kind === "drop") choose(event.dataTransfer.files, byId("drop"));
   });
+if (form) { // countries by name, for the code of one may be the beginning of another's name: Germany, Georgia
+  const names = new Intl.DisplayNames(["en"], { type: "region" }), country = form.elements.country;
+  const listed = [...country.options].slice(1);
+  for (const option of listed) option.text = names.of(option.value);
+  country.append(...listed.sort((one, other) => one.text.localeCompare(other.text)));
+}
 byId("brands").addEventListener("click", (event) => {
   const button = event.target.closest("button[data-extend]");
   if (!button) return;
@@ -105,12 +160,16 @@ byId("brands").addEventListener("click", (event) => {
 // --- brands that reports leave out
 
 byId("brands").addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-exclude], button[data-include]");
+  const button = event.target.closest("button[data-change]");
   if (!button) return;
-  const { exclude, include } = button.dataset;
-  during(button, async () => {
-    const brand = await ask("POST", `/brands/${encodeURIComponent(exclude ?? include)}/${exclude ? "exclude" : "include"}`);
-    changed(brand, exclude ? `Reports leave ${brand.name} out from now on. It stays on the list.` : `Reports count ${brand.name} again.`);
+  const { brand: brand_id, change } = button.dataset;
+  during(button, `${change === "exclude" ? "Excluding" : "Including"}… ${SLOW}`, async () => {
+    const brand = await ask("POST", `/brands/${encodeURIComponent(brand_id)}/${change}`);
+    button.dataset.change = brand.excluded ? "include" : "exclude";
+    button.firstChild.data = brand.excluded ? "Include" : "Exclude";
+    button.closest("li").querySelector(".out").hidden = !brand.excluded;
+    look();
+    return [brand.excluded ? `Reports leave ${brand.name} out from now on. It stays on the list. ` : `Reports count ${brand.name} again. `, linkTo("#changes", "Reports that would change")];
   });
 });
 
@@ -142,6 +201,7 @@ merging?.addEventListener("submit", async (event) => {
   const button = merging.querySelector("button.primary"), into = byId("into").value.trim();
   if (!into) { byId("merge-message").textContent = "Which brand stays?"; return byId("into").focus(); }
   button.disabled = true;
+  byId("merge-message").textContent = `Merging… ${SLOW}`;
   try {
     const brand = await ask("POST", `/brands/${encodeURIComponent(gone)}/merge`, { into });
     return changed(brand, `One brand now: ${[brand.name, ...brand.aliases].join(", ")}, with ${logosOf(brand)}.${brand.notes.map((note) => ` ${note}`).join("")}`);
@@ -180,20 +240,22 @@ if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)
   });
   for (const kind of ["pointerup", "pointercancel"]) byId("frame").addEventListener(kind, () => { from = null; });
   for (const side of sides) side.addEventListener("input", mark);
-  byId("take").addEventListener("click", () => during(byId("take"), async () => {
+  byId("take").addEventListener("click", () => during(byId("take"), "", async () => {
     const [left, top, width, height] = part();
-    if (Math.max(width, height) < 16) throw new Error("The part is too small: choose at least 16 pixels.");
+    if (Math.max(width, height) < 16) throw new Error("The part is too small: drag over the logo, at least 16 pixels.");
     const canvas = new OffscreenCanvas(width, height);
     canvas.getContext("2d").drawImage(picture, left, top, width, height, 0, 0, width, height);
-    choose([new File([await canvas.convertToBlob({ type: "image/png" })], `frame-${left}-${top}-${width}-${height}.png`)]);
+    const file = new File([await canvas.convertToBlob({ type: "image/png" })], `frame-${left}-${top}-${width}-${height}.png`);
+    return (await choose([file], byId("take"))) ? "The part is among the chosen logos below." : "This part is chosen already: see the logos below.";
   }));
-  picture.addEventListener("error", () => tell("The frame cannot be shown: retention may have removed it."));
+  picture.addEventListener("error", () => tell(byId("take"), "alert", "The frame cannot be shown: retention may have removed it."));
   picture.src = cut;
   byId("new").open = true;
   byId("cut").hidden = false;
+  byId("cut").after(byId("drop")); // the chosen logos beside the part
   picture.addEventListener("load", () => byId("cut").scrollIntoView());
   sides[0].focus();
-} else if (cut && !form) tell("No logo can be cut out: this list cannot be changed.");
+} else if (cut && !form) tell(byId("make-own") ?? document.querySelector(".notice"), "status", byId("own") ? "Then the frame opens here to cut a logo out." : "No logo can be cut out until then.");
 
 // --- reports made with another list
 
@@ -203,17 +265,20 @@ function row(report) {
   const part = (tag, text, kind = "") => Object.assign(document.createElement(tag), { textContent: text, className: kind });
   Object.assign(box, { type: "checkbox", name: "job", value: report.job_id, checked: report.gains.length + report.loses.length > 0 });
   const says = [report.gains.length ? `would gain ${report.gains.join(", ")}` : "", report.loses.length ? `would lose ${report.loses.join(", ")}` : ""].filter(Boolean).join("; ");
-  label.append(box, " ", part("b", report.video || report.job_id), " ", part("span", says || "no text of it names another brand; its logos may", "soft"));
+  label.append(box, " ", part("b", report.video || report.job_id), " ", ...(report.video ? [part("code", report.job_id, "soft small"), " "] : []), part("span", says || "no text of it names another brand; its logos may", "soft"));
   item.append(label);
   return item;
 }
-function look() {
-  during(byId("look"), async () => {
+async function look() {
+  byId("look").disabled = true;
+  byId("looked").textContent = "Looking…";
+  try {
     const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
     older.querySelector("ul").replaceChildren(...reports.map(row));
     older.hidden = !reports.length;
     byId("looked").textContent = reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.";
-  });
+  } catch (error) { byId("looked").textContent = error.message; }
+  byId("look").disabled = false;
 }
 byId("look").addEventListener("click", look);
 /** Seconds until the next night, by this computer's clock. */
@@ -226,24 +291,22 @@ function untilNight() {
 older.addEventListener("submit", (event) => {
   event.preventDefault();
   const boxes = [...older.querySelectorAll("input:checked")], at_night = event.submitter.value === "night";
-  if (!boxes.length) return tell("No report is chosen.");
-  during(event.submitter, async () => {
-    let queued = 0;
-    for (const box of boxes) {
-      try {
-        await ask("POST", `/jobs/${box.value}/replay`, { start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
-        queued += 1;
-        box.closest("li").remove();
-      } catch (error) { tell(`${box.value}: ${error.message}`); }
-    }
-    say(`${queued} replay${queued === 1 ? " is" : "s are"} ${at_night ? "held until the night" : "queued"}: see the jobs.`);
-    older.hidden = !older.querySelector("li");
+  if (!boxes.length) return tell(event.submitter, "alert", "No report is chosen.");
+  const replays = (count) => `${count} replay${count === 1 ? "" : "s"}`;
+  during(event.submitter, `Queueing ${replays(boxes.length)}… All are queued even if you leave this page.`, async () => {
+    const { queued, refused } = await ask("POST", "/jobs/replay", { job_ids: boxes.map((box) => box.value), start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
+    const taken = new Set(queued.map((run) => run.job_id));
+    for (const box of boxes) if (taken.has(box.value)) box.closest("li").remove();
+    const said = `${replays(taken.size)} ${taken.size === 1 ? "is" : "are"} ${at_night ? "held until the night" : "queued"}.`;
+    const why = refused.map((one) => ` ${one.job_id}: ${sentenceOf(0, one)}`).join("");
+    return [said, why, " ", linkTo("/", "See the jobs")];
   });
 });
 
 const done = sessionStorage.getItem("said");
 if (done) {
   sessionStorage.removeItem("said");
-  say(done);
+  byId("said").textContent = done;
+  byId("said").hidden = false;
   look();
 }

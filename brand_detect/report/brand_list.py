@@ -8,6 +8,9 @@ from brand_detect.domain.catalog import BrandKind
 from brand_detect.report.home import file, script_of
 from brand_detect.report.pages import template
 
+SHOWN = 6
+"""Proposals that the page shows at first: the list of brands stands below them."""
+
 
 def render_brand_list(
     page: Mapping[str, Any],
@@ -15,10 +18,13 @@ def render_brand_list(
     asked: str,
     kinds: Sequence[str],
     suffixes: Sequence[str],
+    countries: Sequence[str],
+    may_make_own: bool,
 ) -> tuple[str, list[str]]:
     """The page, and its scripts.
 
-    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search.
+    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search;
+    ``may_make_own`` says whether the page can copy the package's list.
     """
     script = script_of("brand_list")
 
@@ -33,6 +39,9 @@ def render_brand_list(
         asked=asked,
         kinds=kinds,
         suffixes=suffixes,
+        countries=countries,
+        shown=SHOWN,
+        may_make_own=may_make_own,
         address=address,
         style=file("home.css"),
         script=script,

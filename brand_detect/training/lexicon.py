@@ -56,7 +56,7 @@ def main(
     files: Annotated[list[Path], typer.Argument(metavar="LINES.csv", help="of brand-detect evaluate lines --csv")],
 ) -> None:
     lines = [line for file in files for line in load_lines(file)]
-    rows = list(is_shown(lines, load_catalog(Settings.load().catalog).catalog))
+    rows = list(is_shown(lines, load_catalog(Settings.load().brand_list).catalog))
     if not rows:
         raise SystemExit("No name of the catalogue fits any of the lines.")
     names = list(rows[0][0].features)

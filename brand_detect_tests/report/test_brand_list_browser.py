@@ -2,15 +2,18 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from brand_detect.api import create_app
+from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
+from brand_detect.catalog.writing import create_catalog
 from brand_detect.domain.settings import Settings
+from brand_detect.report import brand_list
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import with_an_open_text
 from brand_detect_tests.support.servers import serving
@@ -61,25 +64,30 @@ def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_repl
     page.evaluate(
         """svg => {
             const data = new DataTransfer();
-            data.items.add(new File([svg], "acme.svg"));
+            data.items.add(new File([svg], "acme.svg", { type: "image/svg+xml" }));
             const dropped = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
             document.getElementById("drop").dispatchEvent(dropped);
         }""",
         SVG.decode(),
     )
-    expect(page.locator("#chosen li")).to_have_text(["acme.svg"])
+    expect(page.locator("#chosen li span")).to_have_text(["acme.svg"])
+    expect(page.locator("#chosen img")).not_to_have_js_property("naturalWidth", 0)
+    page.get_by_label("Country").select_option(label="Germany")
     assert faults(page) == []
     page.get_by_role("button", name="Add", exact=True).last.click()
     expect(page.locator("#said")).to_have_text("Acme is on the list, with 1 logo.")
     expect(page.locator(".brand")).to_have_count(1)
     expect(page.locator(".brand img")).to_have_js_property("naturalWidth", 96)
     assert brands(folder)["Acme"] == ("Acme Tools", "Acme Widgets")
+    assert "country: DE" in (folder / "brands.yaml").read_text()
 
-    report = page.get_by_role("checkbox", name="match.mp4 would gain Acme")
+    report = page.get_by_role("checkbox", name="match.mp4 match would gain Acme")
     expect(report).to_be_checked()
     assert faults(page) == []
     page.get_by_role("button", name="Replay them at night").click()
-    expect(page.locator("#said")).to_contain_text("1 replay is held until the night")
+    said = page.locator("#older [role=status]")
+    expect(said).to_have_text("1 replay is held until the night. See the jobs")
+    expect(said.get_by_role("link")).to_have_attribute("href", "/")
     [(what, job, start, _, more)] = dagster.asked
     assert (what, job, start) == ("replay", "match", "match_brands")
     assert 0 < more["delay_s"] <= 86_400
@@ -97,8 +105,10 @@ def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
     expect(name).to_be_focused()
     name.fill(HOSTILE)
     card.get_by_role("button", name="Add").press("Enter")
-    expect(page.locator("#said")).to_contain_text("is on the list")
+    expect(page.locator("#proposals").get_by_role("status")).to_contain_text("is on the list")
     expect(card).to_have_count(0)
+    expect(page.locator("#proposals").get_by_role("button")).to_have_count(0)
+    expect(page.locator("#waiting")).to_have_text("0")
     assert brands(folder)[HOSTILE] == ("ACME WIDGETS",)
     page.reload()
     expect(page.locator(".brand b", has_text="onerror")).to_have_count(1)
@@ -125,26 +135,64 @@ def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
         "One brand now: Emirates, Rolex, with 0 logos. No longer excluded, for it is a name now: Rolex."
     )
     assert brands(folder) == {"Emirates": ("Rolex",)}
-    expect(page.get_by_role("checkbox", name="match.mp4 would lose Rolex")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="match.mp4 match would lose Rolex")).to_be_checked()
 
 
 def test_a_brand_is_excluded_by_keyboard_and_brought_back(page: Page, folder: Path):
-    page.get_by_role("button", name="Exclude Rolex").press("Enter")
-    expect(page.locator("#said")).to_have_text("Reports leave Rolex out from now on. It stays on the list.")
-    touched = page.get_by_role("checkbox", name="match.mp4 would lose Rolex")
+    row = page.locator(".brand", has_text="Rolex")
+    row.get_by_role("button", name="Exclude Rolex").press("Enter")
+    expect(row.get_by_role("status")).to_contain_text("Reports leave Rolex out from now on. It stays on the list.")
+    touched = page.get_by_role("checkbox", name="match.mp4 match would lose Rolex")
     expect(touched).to_be_checked()
-    expect(page.locator(".brand")).to_contain_text("Rolex excluded")
+    expect(row.locator(".out")).to_have_text("excluded")
     assert faults(page) == []
     assert [b.name for b in load_catalog(str(folder / "brands.yaml")).catalog.brands if b.excluded] == ["Rolex"]
-    page.goto(page.url.partition("?")[0])
+    page.reload()
     expect(touched).to_be_hidden()
     page.get_by_role("link", name="1 excluded").click()
     expect(page.locator(".brand")).to_have_count(1)
-    page.get_by_role("button", name="Include Rolex").press("Enter")
-    expect(page.locator("#said")).to_have_text("Reports count Rolex again.")
+    row.get_by_role("button", name="Include Rolex").press("Enter")
+    expect(row.get_by_role("status")).to_contain_text("Reports count Rolex again.")
     expect(page.locator("#looked")).to_have_text("Every report was made with this list.")
-    expect(page.get_by_role("button", name="Exclude Rolex")).to_be_visible()
+    expect(row.get_by_role("button", name="Exclude Rolex")).to_be_visible()
+    expect(row.locator(".out")).to_be_hidden()
+    page.reload()
     expect(page.get_by_role("link", name="excluded")).to_have_count(0)
+
+
+def test_what_is_going_on_and_what_came_of_it_is_said_beside_the_button_alone(page: Page, dagster: ScriptedClient):
+    page.route("**/brands/*/exclude", lambda route: waiting.append(route))
+    waiting: list[Route] = []
+    row = page.locator(".brand", has_text="Rolex")
+    row.get_by_role("button", name="Exclude").click()
+    expect(row.get_by_role("status")).to_have_text("Excluding… A long list takes some seconds.")
+    waiting[0].fulfill(status=503, json={"detail": "The list is locked."})
+    expect(row.get_by_role("alert")).to_have_text("The list is locked.")
+    page.get_by_role("button", name="Reject").click()
+    expect(page.locator("#proposals").get_by_role("status")).to_have_text("Rejected: no report proposes it again.")
+    expect(row.locator(".note")).to_have_count(0)
+    assert dagster.asked == []
+
+
+def test_another_name_of_a_brand_is_said_to_be_one(page: Page, folder: Path):
+    (folder / "brands.yaml").write_text("- {name: Acme, aliases: [Acme Group]}\n")
+    page.reload()
+    page.get_by_text("Add a brand").click()
+    page.get_by_label("Name", exact=True).fill("Acme Group")
+    page.locator("#add button.primary").click()
+    expect(page.locator("#said")).to_have_text(
+        "Acme Group is one of the names of Acme, which is on the list, with 0 logos."
+    )
+
+
+def test_few_proposals_are_shown_until_all_are_asked_for(page: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(brand_list, "SHOWN", 0)
+    page.reload()
+    expect(page.locator(".card")).to_be_hidden()
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".card")).to_be_visible()
+    expect(page.get_by_label("Brand", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Show all")).to_have_count(0)
 
 
 def test_two_brands_stay_two_if_the_merge_is_called_off(page: Page, folder: Path):
@@ -184,7 +232,17 @@ def test_a_logo_is_cut_out_of_a_frame(page: Page, folder: Path):
     page.mouse.up()
     sides = [page.locator(f"#cut-{side}") for side in ("left", "top", "width", "height")]
     assert [int(side.input_value()) for side in sides] == pytest.approx([30, 14, 60, 44], abs=1)
-    page.get_by_role("button", name="Use this part as a logo").click()
+    use, chosen = page.get_by_role("button", name="Use this part as a logo"), page.locator("#chosen li")
+    use.click()
+    expect(page.locator("#cut [role=status]")).to_have_text("The part is among the chosen logos below.")
+    use.click()
+    expect(page.locator("#cut [role=status]")).to_have_text("This part is chosen already: see the logos below.")
+    expect(chosen).to_have_count(1)
+    expect(chosen.locator("img")).to_have_js_property("naturalWidth", int(sides[2].input_value()))
+    assert faults(page) == []
+    chosen.get_by_role("button", name="Remove").press("Enter")
+    expect(chosen).to_have_count(0)
+    use.click()
     page.get_by_label("Name", exact=True).fill("Acme")
     page.get_by_role("button", name="Add", exact=True).last.click()
     expect(page.locator("#said")).to_have_text("Acme is on the list, with 1 logo.")
@@ -201,14 +259,33 @@ def test_a_part_too_small_or_a_frame_that_is_gone_is_said(page: Page):
     page.get_by_label("Height (pixels)").fill("9")
     page.get_by_label("Left (pixels)").fill("310")
     page.get_by_role("button", name="Use this part as a logo").click()
-    expect(page.get_by_role("alert")).to_have_text("The part is too small: choose at least 16 pixels.")
+    expect(page.get_by_role("alert")).to_have_text("The part is too small: drag over the logo, at least 16 pixels.")
     page.goto(address + "?cut=/reports/match/frames/999.jpg")
     expect(page.get_by_role("alert")).to_have_text("The frame cannot be shown: retention may have removed it.")
     page.goto(address + "?cut=https://example.org/reports/match/frames/0.jpg")
     expect(page.locator("#cut")).to_be_hidden()
 
 
+def test_the_packaged_list_is_made_ones_own_on_the_way_to_a_cut(
+    folder: Path, browser: Browser, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored_brands, "create_catalog", partial(create_catalog, empty=True))  # in a moment
+    app = create_app(dagster, Settings(store_root=str(folder / "store")))
+    asked = "/brand-list?cut=/reports/match/frames/0.jpg"
+    with serving(app) as address, sound_page(browser, address + asked) as page:
+        expect(page.locator("#own")).to_contain_text("Then the frame opens here")
+        expect(page.locator("#proposals button")).to_have_count(0)
+        assert faults(page) == []
+        page.get_by_role("button", name="Make it my own list").press("Enter")
+        expect(page.locator("#said")).to_contain_text(f"The list is your own now, in {folder / 'catalog'}.")
+        expect(page.locator("#cut")).to_be_visible()
+        expect(page.get_by_role("button", name="Make it my own list")).to_have_count(0)
+        assert (folder / "catalog" / "brands.yaml").exists()
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page):
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_text("Add a brand").click()
+    page.locator("#logos").set_input_files({"name": "x" * 60 + ".svg", "mimeType": "image/svg+xml", "buffer": SVG})
+    expect(page.locator("#chosen span")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 390

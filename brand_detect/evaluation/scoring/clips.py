@@ -66,7 +66,7 @@ class Evaluator:
         """
         own = self._runner(self.services)
         used = {name: self._reading(path) for name, path in catalogs.items()}
-        used = used or {self.services.settings.catalog or OWN: self.services}
+        used = used or {self.services.settings.brand_list or OWN: self.services}
         lists = {name: services.read_catalog().catalog for name, services in used.items()}
         self.services.read_catalog()  # to be refused now, and not when it is restored
         runs: dict[str, JobRun] = {}

@@ -1,9 +1,10 @@
 const MOST_BYTES = 600e3, LONGEST_PX = 800, NIGHT_HOUR = 1;
 
-let note = null; // there is one at a time: what was said before goes
+let note = null; // one at a time: what was said before goes
 /** Says beside the button `at` what became of its press. */
 function tell(at, role, ...said) {
   const place = at.closest(".actions, .do, #drop") ?? at;
+  byId("said").hidden = true;
   if (note?.parentNode !== place) {
     note?.remove();
     note = place.appendChild(document.createElement("span"));

@@ -183,6 +183,9 @@ def test_another_name_of_a_brand_is_said_to_be_one(page: Page, folder: Path):
     expect(page.locator("#said")).to_have_text(
         "Acme Group is one of the names of Acme, which is on the list, with 0 logos."
     )
+    page.get_by_role("button", name="Exclude Acme").click()
+    expect(page.get_by_role("button", name="Include Acme")).to_be_visible()
+    expect(page.locator("#said")).to_be_hidden()
 
 
 def test_few_proposals_are_shown_until_all_are_asked_for(page: Page, monkeypatch: pytest.MonkeyPatch):

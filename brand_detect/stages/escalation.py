@@ -178,16 +178,16 @@ def _answers(
     # only the ids first: the pictures of all questions of a long video would not fit in memory
     ids = {c.cluster_id: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
     known = recall.recall(sorted({i for names in ids.values() for i in names})) if recall else {}
-    alike: defaultdict[tuple[str, ...], list[Cluster]] = defaultdict(list)
+    groups: defaultdict[tuple[str, ...], list[Cluster]] = defaultdict(list)
     for cluster in clusters:
         own = ids[cluster.cluster_id]
         answer = next((known[i] for i in own if i in known), None)
         if answer is None:
-            alike[own].append(cluster)
+            groups[own].append(cluster)
         else:
             yield replace(answer, cluster_id=cluster.cluster_id, remembered=True)
-    same = {group[0].cluster_id: group for group in alike.values()}
-    for answer in answerer.ask(pictures.question(group[0]) for group in alike.values()):
+    same = {group[0].cluster_id: group for group in groups.values()}
+    for answer in answerer.ask(pictures.question(group[0]) for group in groups.values()):
         if answer.status in REPLIES:
             tries(*PAUSES_S)(keep.keep, answer)
         for i, cluster in enumerate(same[answer.cluster_id]):

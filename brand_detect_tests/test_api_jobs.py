@@ -30,6 +30,7 @@ from brand_detect.domain.tags import REQUEST
 from brand_detect.orchestration.profiles import profile_names
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
+from brand_detect_tests.support.videos import truncate
 from brand_detect_tests.support.webserver import Webserver, connected
 
 MEANT = {"X-Requested-With": "brand_detect"}
@@ -155,6 +156,16 @@ def test_a_finished_job_is_listed_with_its_video_brands_and_picture(http: TestCl
     page = http.get("/").text
     for shown in ("Final, 2nd half.mp4", "Rolex", "1.0 s", 'href="/reports/match"', html.escape(job["thumbnail"])):
         assert shown in page
+
+
+def test_a_video_that_was_read_in_part_is_said(dagster: ScriptedClient, tmp_path: Path):
+    clip = truncate(two_shot_clip(tmp_path / "cut.mkv"), 0.6)
+    with pipeline(tmp_path) as built:
+        built.runner.submit(str(clip), job_id="match")
+    [job] = service(dagster, tmp_path).get("/jobs").json()["jobs"]
+    assert job["state"] == "done"
+    assert any("the video is damaged after" in loss for loss in job["losses"])
+    assert "The video is damaged after" in service(dagster, tmp_path).get("/").text
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ EXAMPLE = {
     "brands": [],
     "n_brands": 0,
     "unresolved": 0,
+    "losses": [],
     "thumbnail": "/reports/final-1a2b3c4d/thumbnail.jpg?of=0d5c1f0e-6f0b-4a53-9d0a-3a8f0c6b7e21-0",
 }
 
@@ -121,6 +122,7 @@ class Job(BaseModel):
     brands: list[BrandSeconds] = Field(description=f"the {MOST_BRANDS} brands longest on screen")
     n_brands: int = Field(description="number of brands in the report")
     unresolved: int = Field(description="number of unresolved clusters in the report")
+    losses: list[str] = Field(description="lost parts of the video and of the corrections, with the reasons")
     thumbnail: str | None = Field(description="address of a small picture of the video")
 
 
@@ -416,6 +418,7 @@ class JobList:
             brands=[BrandSeconds(brand=b, seconds=s) for b, s in summary.top[:MOST_BRANDS]] if summary else [],
             n_brands=summary.n_brands if summary else 0,
             unresolved=summary.unresolved if summary else 0,
+            losses=list(summary.losses) if summary else [],
             thumbnail=f"/reports/{job_id}/thumbnail.jpg?of={files.frames}" if files.frames else None,
         )
 

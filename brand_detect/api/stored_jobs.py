@@ -30,6 +30,8 @@ class Summary:
     """Brands and their seconds on screen, longest first."""
     frames: str
     """The attempt with the report's frames."""
+    losses: tuple[str, ...] = ()
+    """Which parts of the video and which corrections were lost, in sentences."""
     has_earlier: bool = False
     """Whether it can be compared with a report before it."""
 
@@ -102,6 +104,7 @@ class StoredJobs:
             unresolved=made.counts.get("unresolved", 0),
             top=tuple((row["brand"], row["seconds"]) for row in report.brands.slice(0, 10).to_pylist()),
             frames=made.upstream[Stage.extract_frames],
+            losses=report.losses,
         )
 
     def _load_thumbnail(self, ref: AttemptRef) -> bytes:

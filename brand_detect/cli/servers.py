@@ -25,6 +25,7 @@ from brand_detect.domain.settings import Settings
 
 LOCAL = "127.0.0.1"
 LOOK_S = 0.5
+QUIET = ("--log-level", "warning")  # else every tick of every sensor is a line
 END_S = 30.0
 """Time for the processes of ``dev`` to end by themselves."""
 
@@ -124,14 +125,14 @@ def dev(
         location = {"grpc_server": {"socket": str(socket), "location_name": module}}
         workspace.write_text(yaml.safe_dump({"load_from": [location]}), encoding="utf-8")
         code = ["code-server", "start", "-m", module, "--socket", str(socket), "--location-name", module]
-        code += ["--use-python-environment-entry-point", "--log-level", "warning"]
+        code += ["--use-python-environment-entry-point", *QUIET]
         try:
             start("The code server", sys.executable, "-m", "dagster", *code)
             start("The HTTP service", *ours, "serve", "--port", str(service_port))
             while not socket.exists():
                 _look(processes)
             start("Dagster's webserver", *ours, "webserver", "--port", str(port), "-w", str(workspace))
-            start("Dagster's daemon", _beside("dagster-daemon"), "run", "-w", str(workspace))
+            start("Dagster's daemon", _beside("dagster-daemon"), "run", "-w", str(workspace), *QUIET)
             while not (_answers(f"{dagster}/server_info") and _answers(f"{service}/health")):
                 _look(processes)
             addresses = (

@@ -4,12 +4,19 @@ import hashlib
 import hmac
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from brand_detect.domain.errors import Permanent
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.receiver import PATH, receiving
 from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
+
+TICKS = """
+query Ticks($sensor: SensorSelector!) {
+  sensorOrError(sensorSelector: $sensor) { ... on Sensor { sensorState { ticks(limit: 100) { skipReason } } } }
+}
+"""
 
 
 @pytest.mark.slow
@@ -25,7 +32,7 @@ def test_a_report_a_failure_and_its_mending_are_told_and_shown(tmp_path: Path):
         try:
             stack.start()
             with stack.client() as client:
-                until(lambda: "Runs that end from now on" in _said(stack), "it has begun")
+                until(lambda: "runs that end from now on" in _said(stack), "it has begun")
                 clip = two_shot_clip(stack.folder / "match.mp4")
                 client.wait(client.submit(str(clip), job_id="match").run_id, PATIENCE_S)
                 stack.tell("broken", "run_ocr")
@@ -54,4 +61,11 @@ def test_a_report_a_failure_and_its_mending_are_told_and_shown(tmp_path: Path):
 
 
 def _said(stack: Stack) -> str:
-    return (stack.folder / "dagster.log").read_text(encoding="utf-8", errors="replace")
+    """What the sensor said at its ticks."""
+    sensor = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": stack.module,
+        "sensorName": "notifications",
+    }
+    body = {"query": TICKS, "variables": {"sensor": sensor}}
+    return httpx2.post(f"{stack.url}/graphql", json=body, timeout=60).text

@@ -91,7 +91,7 @@ def test_no_postponed_annotations_where_dagster_reads_types(module: Path) -> Non
     assert "__future__.annotations" not in imports(ast.parse(module.read_text(encoding="utf-8")))
 
 
-STORED = ("comparison", "exports", "portfolio", "sweep")
+STORED = ("comparison", "corrections", "exports", "portfolio", "sweep")
 """Operations on stored reports, which the service and the command line carry out themselves."""
 
 

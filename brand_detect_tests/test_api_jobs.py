@@ -533,6 +533,9 @@ def test_finished_jobs_without_a_run_are_looked_at_seldom_and_deleted_ones_forgo
 
     assert looked_at(0) == sorted(2 * names), "report and request"
     assert looked_at(job_list.LOOKED_S / 3) == []
+    monkeypatch.setattr(jobs, "_job", lambda known, **_: known)
+    assert jobs.job("job-7").job_id == "job-7"
+    assert looked == ["job-7", "job-7"], "who asks for one alone sees it as it is"
     names.append("new")
     assert looked_at(job_list.LOOKED_S / 2.5) == ["new", "new"]
     assert 0 < len(looked_at(job_list.LOOKED_S * 0.75)) < 80

@@ -304,6 +304,8 @@ class JobList:
             NotThere: there is none.
             Transient: Dagster is out of reach, and nothing else knows it.
         """
+        if self._looked.pop(job_id, None):  # who asks for it alone sees what another Dagster did meanwhile
+            self._requests.pop(job_id, None)
         known, note = self._known()
         found = next((k for k in known if k.job_id == job_id), None)
         if found is None:

@@ -51,7 +51,6 @@ POLLS_AGAIN = 3
 LONGEST_DELAY_S = 365 * 86_400.0
 HELD_OF_A_JOB = 10
 """Limit of held runs per job; ``BRAND_DETECT_MAX_HELD_RUNS`` limits those of all jobs together."""
-"""Tags by which Dagster marks a run that executes the rest of its parent."""
 WAITING = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED"]
 PAGE_OF_RUNS = 500
 """Runs on a page of ``Client.changed``."""

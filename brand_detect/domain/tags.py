@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 PARTITION = "dagster/partition"
 RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
-"""Tags of a re-execution that carries out what its parent left."""
+"""Tags that Dagster puts on a run that executes the rest of its parent."""
 ORPHAN_S = 60.0
 """Age at which a run that was created but never queued counts as lost: the webserver died in between."""
 PIN = "brand_detect/pin."

@@ -20,7 +20,6 @@ from brand_detect.domain.tags import LATEST, PIN, RESUMES, RETRY_OF
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
-"""Tags that Dagster puts on a re-execution from failure."""
 ATTEMPT = "attempt"
 """The metadata entry of a materialization that names its attempt (for the catalogue: its version)."""
 

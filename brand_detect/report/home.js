@@ -66,7 +66,7 @@ async function refresh() {
       const answer = await fetch(`/?${query}`, { headers: { Accept: "text/html" } });
       if (answer.redirected) location.reload(); // the login has expired
       if (answer.ok && turn === asking) show(await answer.text());
-      byId("away").hidden = true;
+      byId("away").hidden = answer.status < 500; // a proxy answers in its place
     } catch { byId("away").hidden = false; }
   }
   if (turn === asking) timer = setTimeout(refresh, byId("fragment").dataset.live === "true" ? POLL_MS : IDLE_MS);

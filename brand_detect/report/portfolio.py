@@ -1,5 +1,6 @@
 """Totals of brands over many jobs, such as a season, from the newest reports."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,7 +115,7 @@ TOTALS = """
 
 
 def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
-    """Totals over ``entries``; each instant of a video counts once, with its newest report."""
+    """Totals over ``entries``; of jobs whose ranges of one video overlap, the one with the newest report counts."""
     newest, notes = _without_overlaps(entries)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
     currencies = sorted({e.currency for e in newest if e.currency})
@@ -192,23 +193,23 @@ def _trends(
 
 def _without_overlaps(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
     """The newest reports; of one video only those of ranges that do not overlap, such as its halves."""
-    newest: list[Entry] = []
+    newest: defaultdict[str, list[Entry]] = defaultdict(list)
     notes = []
     for entry in sorted(entries, key=lambda e: e.made, reverse=True):
-        newer = next((e for e in newest if _overlap(e, entry)), None)
+        of_video = newest[entry.request.video_sha256]
+        newer = next((e for e in of_video if _overlap(e.range_s, entry.range_s)), None)
         if newer is None:
-            newest.append(entry)
+            of_video.append(entry)
         else:
             notes.append(
                 f"{entry.request.job_id} is left out: {newer.request.job_id} has a newer report of the same video"
                 f"{'' if newer.range_s == entry.range_s else ', and their ranges overlap'}."
             )
-    return newest, notes
+    return [entry for of_video in newest.values() for entry in of_video], notes
 
 
-def _overlap(a: Entry, b: Entry) -> bool:
-    is_same = a.request.video_sha256 == b.request.video_sha256
-    return is_same and max(a.range_s[0], b.range_s[0]) < min(a.range_s[1], b.range_s[1])
+def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return max(one[0], other[0]) < min(one[1], other[1])
 
 
 def _notes(entries: Sequence[Entry], currencies: Sequence[str]) -> list[str]:

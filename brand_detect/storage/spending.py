@@ -58,8 +58,12 @@ class Spending:
         if wanted > left:
             raise OverBudget(_short("run", wanted, left, self._limit), "raise escalate_cloud.max_usd")
         day, name = datetime.now(UTC).date().isoformat(), uuid.uuid4().hex
-        self._add(day, wanted)  # first, so that concurrent runs see it
-        left = self._daily_limit - self.spent_micro(day) + wanted
+        try:
+            self._add(day, wanted)  # first, so that concurrent runs see it
+            left = self._daily_limit - self.spent_micro(day) + wanted
+        except BrandDetectError:
+            self._totals[day] -= wanted  # no call is made; the next total says so
+            raise
         if wanted > left:
             self._add(day, -wanted)
             short = _short("day", wanted, left, self._daily_limit)

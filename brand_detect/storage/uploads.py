@@ -238,7 +238,10 @@ class Uploads:
             if upload is None and not self._is_s3:  # a part that was received while the upload was cancelled
                 Path(self._blobs.root, PARTS, f"{upload_id}.part").unlink(missing_ok=True)
             elif upload and time.time() - upload.begun_s > EXPIRES_S:
-                (self._forget if upload.video_uri else self.remove)(upload)
+                if upload.video_uri:
+                    self._forget(upload)
+                elif time.time() - self._blobs.last_written_s(upload_id) > EXPIRES_S:  # else it is being checked
+                    self.remove(upload)
             elif upload and not (upload.video_uri or self.is_finished(upload)):
                 left.append(upload)
         return left

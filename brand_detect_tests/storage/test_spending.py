@@ -66,6 +66,22 @@ def test_a_run_that_is_tried_again_has_spent_what_it_had(blobs: Blobs, monkeypat
     assert again.spent_micro(today()) == 1_600_000
 
 
+@pytest.mark.parametrize("fault", ["create", "names"])
+def test_a_reservation_that_fails_counts_for_nothing(blobs: Blobs, monkeypatch: pytest.MonkeyPatch, fault: str):
+    budget = Spending(blobs, 10.0, 10.0)
+
+    def away(*_: object, **__: object) -> None:
+        raise Transient("The store is away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(blobs, fault, away)
+        with pytest.raises(Transient):
+            budget.reserve(4.0)
+    budget.charge(budget.reserve(5.0), 0.1)
+    assert spent(blobs) == 0.1
+    budget.reserve(9.9)
+
+
 def test_all_runs_of_a_day_share_its_limit(blobs: Blobs):
     one, other = Spending(blobs, 5.0, 1.0), Spending(blobs, 5.0, 1.0)
     one.reserve(0.7)

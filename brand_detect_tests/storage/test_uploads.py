@@ -124,6 +124,20 @@ def test_what_broke_off_days_ago_is_swept_away_and_what_was_checked_stays(
     assert files(folder) == ["done.mp4"]
 
 
+def test_a_file_that_was_finished_lately_stays_while_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    area = Uploads(str(tmp_path), MANY)
+    slow = area.begin("slow.mp4", 50)
+    area.append(slow, 0, os.urandom(50))
+    uri, now = area.finish(slow), uploads.time.time()
+    finished_s = now + uploads.EXPIRES_S
+    os.utime(tmp_path / slow.upload_id / "slow.mp4", (finished_s, finished_s))
+    monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S + 60)
+    area.begin("new.mp4", 100)
+    area.settle(slow, uri, "hash")
+    assert area.find(slow.upload_id).sha256 == "hash"
+    assert files(tmp_path) == ["slow.mp4"]
+
+
 def test_there_is_a_limit_to_unfinished_uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(uploads, "MOST_OPEN", 2)
     area = Uploads(str(tmp_path), MANY)

@@ -187,21 +187,26 @@ def test_the_packaged_list_becomes_ones_own_and_every_process_reads_it(service: 
     before = pipeline_side.read_catalog().catalog
     assert packaged.http.post("/brands/own").status_code == 403, "another site's page"
     made = packaged.http.post("/brands/own", headers=MEANT)
-    assert made.json() == {"folder": str(service.folder / "catalog"), "listed": len(before.brands)}
+    own = service.folder / "store" / "_own_catalog"
+    assert made.json() == {"folder": str(own), "listed": len(before.brands)}
     assert packaged.http.get("/brands", params={"q": "rolex"}).json()["is_own"] is True
     assert pipeline_side.read_catalog().catalog == before
     assert packaged.add(name="Zymvora").status_code == 200
     assert "zymvora" in {brand.brand_id for brand in pipeline_side.read_catalog().catalog.brands}
     again = packaged.http.post("/brands/own", headers=MEANT)
     assert (again.status_code, again.json()["listed"]) == (200, len(before.brands) + 1), "as it is, not from the start"
+    assert pipeline_side.store.jobs() == ["match"], "it is no job"
 
 
 def test_one_list_of_a_deployment_comes_before_another(service: Service):
+    own = service.folder / "store" / "_own_catalog"
     create_catalog(service.folder / "catalog", empty=True)
     settings = Settings(store_root=str(service.folder / "store"))
-    assert settings.brand_list == str(service.folder / "catalog")
+    assert settings.brand_list == "", "a folder beside the store may be anybody's"
+    create_catalog(own, empty=True)
+    assert settings.brand_list == str(own)
     assert settings.model_copy(update={"catalog": service.path}).brand_list == service.path
-    (service.folder / "catalog" / "brands.yaml").unlink()
+    (own / "brands.yaml").unlink()
     assert settings.brand_list == "", "a folder that is not complete yet"
 
 

@@ -61,7 +61,7 @@ class BrandPage(BaseModel):
 
 
 class OwnList(BaseModel):
-    folder: str = Field(description="where it lies", examples=["/srv/brand_detect/.state/catalog"])
+    folder: str = Field(description="where it lies", examples=["/srv/brand_detect/.state/checkpoints/_own_catalog"])
     listed: int = Field(description="brands of the list", examples=[34233])
 
 

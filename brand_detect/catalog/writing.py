@@ -86,12 +86,15 @@ def create_catalog(folder: Path, *, empty: bool = False) -> Path:
         raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
     try:
         if not empty:
-            shutil.copytree(STARTER.parent / ICONS, folder / ICONS, dirs_exist_ok=True)
+            (folder / ICONS).mkdir(parents=True, exist_ok=True)
+            for icon in (STARTER.parent / ICONS).iterdir():
+                shutil.copyfile(icon, folder / ICONS / icon.name)
             replace_file(folder / IMPORTED, (STARTER.parent / IMPORTED).read_bytes())
         # last: who finds the list reads all of it
         replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())
     except OSError as e:
-        raise BadInput(f"The folder {folder} cannot be written to: {e.strerror}.", "choose another") from e
+        what = f"The folder {folder} cannot be written to: {e.strerror}."
+        raise BadInput(what, "check its space and permissions") from e
     return file
 
 

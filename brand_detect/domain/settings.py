@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     catalog: str = Field(
         default="",
         description="the brand list, where the sensors run: a YAML or CSV file or a folder; empty = the one that "
-        "the page of the brand list makes beside the store, else the package's own",
+        "the page of the brand list makes in the store, else the package's own",
     )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
@@ -180,9 +180,9 @@ class Settings(BaseSettings):
 
     @property
     def own_list(self) -> Path | None:
-        """The folder that the deployment's own brand list is made in: beside the store, which all processes share. None
-        if the store is no folder, for then they share no disk."""
-        return None if "://" in self.store_root else Path(self.store_root).parent / "catalog"
+        """The folder that the deployment's own brand list is made in: in the store, which all processes share. None if
+        the store is no folder, for then they share no disk."""
+        return None if "://" in self.store_root else Path(self.store_root) / "_own_catalog"
 
     @property
     def video_limits(self) -> VideoLimits:

@@ -21,7 +21,6 @@ UNSAFE = {
     "text": ("uses fonts, which other machines may lack", "convert its text to paths"),
     "image": ("embeds a raster image", "save that image as PNG and use it instead"),
     "pattern": ("is filled with a pattern", "save it as PNG"),  # of any size: resvg could exhaust memory
-    "filter": ("uses a filter", "save it as PNG"),  # of any cost: a million octaves of turbulence in 200 bytes
     "foreignObject": ("contains foreign content", "save it as PNG"),
 }
 _DRAWING = Drawing()

@@ -1,7 +1,9 @@
 """Brands written into lists that people keep by hand."""
 
+import errno
 import fcntl
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from brand_detect.catalog.writing import (
     Added,
     Picture,
     add_brand,
+    create_catalog,
     entry_text,
     exclude_brand,
     merge_brands,
@@ -28,6 +31,20 @@ from brand_detect_tests.support.logos import pixels, svg, write
 
 ARTWORK = VectorAndPixelArtwork()
 NEW = {"name": "Acme", "aliases": ["Acme Tools"], "logos": ["logos/acme.svg"]}
+
+
+def test_a_catalogue_that_the_disk_has_no_space_for_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(BadInput, match=r"cannot be written to: No space left on device\.$") as e:
+            create_catalog(tmp_path)
+    assert e.value.hint == "check its space and permissions"
+    assert load_catalog(str(create_catalog(tmp_path)), ARTWORK).catalog.n_exemplars, "what was begun is no obstacle"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from brand_detect.domain.errors import BadInput
+from brand_detect.engines import drawing
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect_tests.support.logos import pixels, svg
 
@@ -67,7 +68,6 @@ USES = "".join(f'<g id="a{i}">{f"<use href={chr(34)}#a{i - 1}{chr(34)}/>" * 10}<
         (svg(extra="<image href='/etc/passwd'/>"), "a raster image"),
         (svg(extra="<image href='http://127.0.0.1/x.png'/>"), "a raster image"),
         (svg(extra="<pattern id='p' width='9e6' height='9e6' patternUnits='userSpaceOnUse'/>"), "a pattern"),
-        (svg(extra="<filter id='f'><feTurbulence numOctaves='1000000'/></filter>"), "a filter"),
         (svg(extra="<g>" * 9000 + "</g>" * 9000), "nested"),
         (f'<!DOCTYPE svg [<!ENTITY a "aaaaaaaaaa">{ENTITIES}]>'.encode() + svg(extra="<desc>&i;</desc>"), "not SVG"),
         (svg(extra=f'<defs><g id="a0"><path d="M0 0h9v9z"/></g>{USES}</defs><use href="#a8"/>'), "nodes limit"),
@@ -77,6 +77,19 @@ def test_a_drawing_that_cannot_be_drawn_is_refused(data: bytes, what: str):
     with pytest.raises(BadInput, match=what) as e:
         ARTWORK.render(data, "svg", 64)
     assert e.value.hint
+
+
+def test_a_filter_that_an_editor_left_over_is_no_harm():
+    left = svg("triangle", extra='<defs><filter id="f"><feTurbulence numOctaves="1000000"/></filter></defs>')
+    assert (ARTWORK.render(left, "svg", 64) == ARTWORK.render(svg("triangle"), "svg", 64)).all()
+
+
+def test_a_filter_of_any_cost_is_refused_by_its_time(monkeypatch: pytest.MonkeyPatch):
+    turbulence = '<filter id="f"><feTurbulence baseFrequency="0.1" numOctaves="1000000"/></filter>'
+    costly = svg(extra=f'{turbulence}<path d="M0 0h9v9z" filter="url(#f)"/>')
+    monkeypatch.setattr(drawing, "LONGEST_S", 0.5)
+    with pytest.raises(BadInput, match=r"^it cannot be drawn \(it takes over 0\.5 s\)$"):
+        ARTWORK.render(costly, "svg", 64)
 
 
 def test_the_size_that_a_drawing_claims_is_not_believed():

@@ -280,10 +280,11 @@ def test_the_packaged_list_is_made_ones_own_on_the_way_to_a_cut(
         expect(page.locator("#proposals button")).to_have_count(0)
         assert faults(page) == []
         page.get_by_role("button", name="Make it my own list").press("Enter")
-        expect(page.locator("#said")).to_contain_text(f"The list is your own now, in {folder / 'catalog'}.")
+        own = folder / "store" / "_own_catalog"
+        expect(page.locator("#said")).to_contain_text(f"The list is your own now, in {own}.")
         expect(page.locator("#cut")).to_be_visible()
         expect(page.get_by_role("button", name="Make it my own list")).to_have_count(0)
-        assert (folder / "catalog" / "brands.yaml").exists()
+        assert (own / "brands.yaml").exists()
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page):

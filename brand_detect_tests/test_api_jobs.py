@@ -736,7 +736,45 @@ def test_many_replays_are_queued_by_one_request(http: TestClient, dagster: Scrip
     assert http.post("/jobs/replay", json=asked).status_code == 403
 
 
-def test_a_caller_who_leaves_loses_no_replay(made: Path):
+def test_many_replays_asked_for_again_with_their_key_are_the_same_runs(tmp_path: Path):
+    server = Webserver()
+    server.finished("job_request")
+    http, asked = service(connected(server), tmp_path), {"job_ids": ["match", "match"], "start_stage": "run_ocr"}
+    keyed = MEANT | {"Idempotency-Key": "k" * 255}
+    first, again = (http.post("/jobs/replay", json=asked, headers=keyed).json() for _ in range(2))
+    assert (len(server.sent("Launch")), first["refused"]) == (1, [])
+    assert again == first
+    assert {"key": REQUEST, "value": f"{'k' * 255}/match"} in server.sent("Launch")[0]["tags"]
+    other = http.post("/jobs/replay", json=asked | {"start_stage": "match_brands"}, headers=keyed).json()
+    assert (other["queued"], other["refused"][0]["hint"]) == ([], "use a new key for each request")
+    for _ in range(2):
+        http.post("/jobs/replay", json=asked, headers=MEANT)
+    assert len(server.sent("Launch")) == 3, "without a key each request is new"
+
+
+def test_once_dagster_is_out_of_reach_the_rest_is_refused_at_once(made: Path):
+    tried: list[str] = []
+
+    class Leaving(ScriptedClient):
+        def replay(self, job_id: str, *_: Any, **__: Any) -> Run:
+            tried.append(job_id)
+            if job_id == "a":
+                raise BadInput("There is no job a.")
+            if job_id == "c":
+                raise Transient("Dagster is out of reach.", "start it")
+            return run(job_id, "queued")
+
+    asked = {"job_ids": ["a", "b", "c", "d", "e"], "start_stage": "match_brands"}
+    answer = service(Leaving(), made).post("/jobs/replay", json=asked, headers=MEANT).json()
+    assert tried == ["a", "b", "c"]
+    assert [queued["job_id"] for queued in answer["queued"]] == ["b"]
+    assert [(r["job_id"], r["detail"]) for r in answer["refused"]] == [
+        ("a", "There is no job a."),
+        *((job_id, "Dagster is out of reach.") for job_id in "cde"),
+    ]
+
+
+def test_the_service_goes_on_with_replays_if_the_caller_leaves(made: Path):
     begun, left = threading.Event(), threading.Event()
     queued: list[str] = []
 

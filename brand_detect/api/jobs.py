@@ -26,7 +26,7 @@ from brand_detect.api.stored import Conflict, NotThere
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import probed
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
-from brand_detect.domain.errors import BadInput, BrandDetectError
+from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
 from brand_detect.domain.history import History
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.launch import ReplayRequest, plan_replay
@@ -229,11 +229,18 @@ def job_router(
 
     @router.post(f"{JOBS}/replay", status_code=202, responses=problems(403, 415))
     async def replay_many(
-        asked: NewReplays, warnings: Annotated[list[str], Depends(unknown_like(NewReplays))]
+        asked: NewReplays,
+        warnings: Annotated[list[str], Depends(unknown_like(NewReplays))],
+        idempotency_key: Key = "",
     ) -> Replays:
-        """Queue the same replay of many jobs, one after the other, a second or two each; all are queued even if the
-        caller leaves before the answer."""
-        queued, refused = await anyio.to_thread.run_sync(_replay_all, client, asked, limiter=launching)
+        """Queue the same replay of many jobs, one after the other, a second or two each.
+
+        The service goes on if the caller leaves before the answer, but not if it is itself stopped, and once Dagster is
+        out of reach it refuses the rest. The same request with the same idempotency key queues what is missing, and
+        nothing twice.
+        """
+        replay_all = partial(_replay_all, client, asked, idempotency_key)
+        queued, refused = await anyio.to_thread.run_sync(replay_all, limiter=launching)
         return Replays(queued=queued, refused=refused, warnings=warnings)
 
     return router
@@ -252,14 +259,21 @@ def _replay(client: Client, job_id: str, asked: NewReplay, key: str = "") -> Run
     )
 
 
-def _replay_all(client: Client, asked: NewReplays) -> tuple[list[Launched], list[Refused]]:
+def _replay_all(client: Client, asked: NewReplays, key: str) -> tuple[list[Launched], list[Refused]]:
     queued, refused = [], []
-    for job_id in dict.fromkeys(asked.job_ids):
+    job_ids = list(dict.fromkeys(asked.job_ids))
+    for at, job_id in enumerate(job_ids):
         try:
-            queued.append(_launched(_replay(client, job_id, asked)))
+            queued.append(_launched(_replay(client, job_id, asked, key and f"{key}/{job_id}")))
+        except Transient as e:  # it concerns the rest as well
+            return queued, refused + [_refused(other, e) for other in job_ids[at:]]
         except BrandDetectError as e:
-            refused.append(Refused(job_id=job_id, detail=str(e), hint=e.hint or ""))
+            refused.append(_refused(job_id, e))
     return queued, refused
+
+
+def _refused(job_id: str, error: BrandDetectError) -> Refused:
+    return Refused(job_id=job_id, detail=str(error), hint=error.hint)
 
 
 def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str, Any]) -> APIRouter:

@@ -289,13 +289,30 @@ function untilNight() {
   if (night <= now) night.setDate(night.getDate() + 1);
   return (night - now) / 1000;
 }
+let unanswered = null;
+/** Queues replays. If the answer is lost and the same is asked for again, it is the same request, its time included. */
+async function replay(job_ids, at_night) {
+  const what = JSON.stringify([job_ids, at_night]);
+  if (unanswered?.what !== what) {
+    const body = { job_ids, start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 };
+    unanswered = { what, body, key: [...crypto.getRandomValues(new Uint32Array(4))].join("-") };
+  }
+  try {
+    const answer = await ask("POST", "/jobs/replay", unanswered.body, { "Idempotency-Key": unanswered.key });
+    unanswered = null;
+    return answer;
+  } catch (error) {
+    if (error.status && error.status < 500) unanswered = null;
+    throw error;
+  }
+}
 older.addEventListener("submit", (event) => {
   event.preventDefault();
   const boxes = [...older.querySelectorAll("input:checked")], at_night = event.submitter.value === "night";
   if (!boxes.length) return tell(event.submitter, "alert", "No report is chosen.");
   const replays = (count) => `${count} replay${count === 1 ? "" : "s"}`;
-  during(event.submitter, `Queueing ${replays(boxes.length)}… All are queued even if you leave this page.`, async () => {
-    const { queued, refused } = await ask("POST", "/jobs/replay", { job_ids: boxes.map((box) => box.value), start_stage: "match_brands", hold_s: at_night ? untilNight() : 0 });
+  during(event.submitter, `Queueing ${replays(boxes.length)}… The service goes on if you leave this page.`, async () => {
+    const { queued, refused } = await replay(boxes.map((box) => box.value), at_night);
     const taken = new Set(queued.map((run) => run.job_id));
     for (const box of boxes) if (taken.has(box.value)) box.closest("li").remove();
     const said = `${replays(taken.size)} ${taken.size === 1 ? "is" : "are"} ${at_night ? "held until the night" : "queued"}.`;

@@ -93,6 +93,32 @@ def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_repl
     assert 0 < more["delay_s"] <= 86_400
 
 
+def test_replays_whose_answer_is_lost_are_asked_for_again_as_the_same_request(
+    page: Page, folder: Path, dagster: ScriptedClient
+):
+    (folder / "brands.yaml").write_text("- {name: Acme, aliases: [Acme Widgets]}\n")
+    page.reload()
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/jobs/replay", lose, times=1)
+    note = page.locator("#older .note")
+    page.locator("#look").click()
+    page.get_by_role("button", name="Replay them at night").click()
+    expect(note).to_contain_text("The service cannot be reached.")
+    page.get_by_role("button", name="Replay them at night").click()
+    expect(note).to_contain_text("1 replay is held until the night.")
+    assert len(dagster.asked) == 2
+    assert dagster.asked[0] == dagster.asked[1], "key and time included"
+    page.locator("#look").click()
+    page.get_by_role("button", name="Replay them at night").click()
+    expect(note).to_contain_text("1 replay is held until the night.")
+    keys = [more["key"] for *_, more in dagster.asked]
+    assert (len(keys), len(set(keys)), keys[0].endswith("/match")) == (3, 2, True)
+
+
 def test_proposals_are_named_and_rejected_by_keyboard(page: Page, folder: Path):
     card = page.locator("[data-proposal]")
     expect(card.locator("img")).not_to_have_js_property("naturalWidth", 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Dialog, Locator, Page, expect
+from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route, expect
 
 from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, CompileReportParams
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
@@ -861,8 +861,73 @@ def test_a_page_whose_report_is_not_the_newest_says_so_and_leads_to_it(tab: Tab,
     expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
     expect(tab.page.locator("#dock .message")).to_be_empty()
     service.attempt = "r-2"
-    tab.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")  # back from the other tab
+    come_back(tab)
     expect(tab.page.get_by_role("button", name="Show the new report")).to_be_enabled()
+
+
+def come_back(tab: Tab) -> None:
+    """From another tab, until the page has read the corrections again."""
+    with tab.page.expect_response(re.compile("/reviews$")):
+        tab.page.evaluate(
+            """() => {
+                for (const hidden of [true, false]) {
+                    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                    document.dispatchEvent(new Event("visibilitychange"));
+                }
+            }"""
+        )
+
+
+def others_say(service: Service, brand: str) -> None:
+    event = {"review_id": f"{len(service.events):015x}f", "action": "reject", "brand_id": brand.lower(), "brand": brand}
+    service.events.append(event | {"user": "Bob", "at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
+
+
+def test_who_comes_back_finds_what_was_typed_and_what_others_said(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+    tab.bars("Cola").click()
+    entry = tab.panel.get_by_label("Other brand")
+    entry.fill("Acm")
+    come_back(tab)
+    expect(entry).to_have_value("Acm")
+    expect(entry).to_be_focused()
+    others_say(service, "Cola")
+    come_back(tab)
+    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    expect(entry).to_have_value("Acm")
+    expect(entry).to_be_focused()
+    expect(tab.panel.locator(".badge.pending")).to_have_count(0)
+    entry.fill("")
+    others_say(service, "Acme")
+    come_back(tab)
+    expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
+    expect(tab.panel.locator(".badge.pending").first).to_have_text("rejected, pending")
+
+
+def test_an_answer_from_before_a_correction_does_not_remove_it(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.bars("Cola").click()
+    early: list[tuple[Route, APIResponse]] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "GET" and not early:
+            early.append((route, route.fetch()))
+        else:
+            route.continue_()
+
+    tab.page.route("**/reviews", hold)
+    with tab.page.expect_request(re.compile("/reviews$")):
+        tab.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+    tab.panel.get_by_role("button", name="Right", exact=True).click()
+    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    [(route, answer)] = early
+    assert answer.json()["reviews"] == []
+    with tab.page.expect_response(lambda response: "accept" in response.text()):
+        route.fulfill(response=answer)
+    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    expect(tab.panel.locator(".badge.pending")).to_have_text("accepted, pending")
 
 
 def test_one_key_each_says_right_wrong_other_brand_and_no_mark(tab: Tab, service: Service) -> None:

@@ -74,8 +74,14 @@ const review = service && (() => {
   const lastOfCluster = (id) => pending().filter((r) => OF_CLUSTERS.includes(r.action) && r.cluster_id === id).at(-1);
   const ofCluster = (cluster) => [lastOfCluster(cluster.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
 
+  let lastSent = Promise.resolve(); // settles once nothing is being sent
   /** Whether all of ``sent`` were saved. */
-  async function send(...sent) {
+  function send(...sent) {
+    const saved = save(sent);
+    lastSent = Promise.allSettled([lastSent, saved]);
+    return saved;
+  }
+  async function save(sent) {
     const who = user.value.trim();
     if (!who) { fail("Enter your name first: it is stored with every correction."); user.focus(); return false; }
     const [before, waited] = [events.length, waiting().length];
@@ -94,7 +100,8 @@ const review = service && (() => {
     return true;
   }
 
-  function refresh() {
+  const isTyping = () => [...panel.querySelectorAll("input:not([type=checkbox])")].some((input) => input.value);
+  function refresh(keepsPanel = false) {
     const n = waiting().length;
     apply.textContent = isOld ? "Show the new report" : n ? `Apply ${counted(n, "correction")}` : "Nothing to apply";
     apply.disabled = busy || !(n || isOld);
@@ -102,7 +109,7 @@ const review = service && (() => {
     if (brands.length) update();
     drawUnresolved();
     timeline.redraw();
-    if (reopen) {
+    if (reopen && !keepsPanel) {
       const within = () => [...panel.querySelectorAll("button, input")];
       const [y, held] = [panel.scrollTop, within().indexOf(document.activeElement)];
       reopen();
@@ -118,7 +125,7 @@ const review = service && (() => {
     apply.disabled = true;
     try {
       const seen = waiting().length;
-      await read();
+      take(await ask("GET", service.reviews));
       if (isOld || waiting().length !== seen) {
         busy = false;
         refresh();
@@ -309,19 +316,29 @@ const review = service && (() => {
       listed.length ? listed.map((r) => eventRow(r)) : el("p", {}, "There are no corrections yet."));
   }
 
-  /** Reads the corrections, and whether the page shows the newest report still; sentences about what is damaged. */
-  async function read() {
-    const { attempt, reviews, damaged = [] } = await ask("GET", service.reviews);
+  /** Takes the corrections that the service keeps, and whether the page shows the newest report still; sentences about what is damaged. */
+  function take({ attempt, reviews, damaged = [] }) {
     events = reviews;
     isOld = attempt !== service.report;
     if (isOld) tell("A newer report was made since this page was loaded.");
     return damaged;
   }
 
+  /** Reads and shows what is new; a panel with something typed in it stays as it is. */
   async function load() {
     try {
-      const damaged = await read();
-      refresh();
+      let sent;
+      let found;
+      do {
+        sent = lastSent;
+        await sent;
+        found = await ask("GET", service.reviews);
+      } while (sent !== lastSent); // what was sent meanwhile may be missing in it
+      if (busy) return; // applying reads for itself
+      const known = () => [isOld, ...events.map((r) => r.review_id)].join();
+      const before = known();
+      const damaged = take(found);
+      if (known() !== before) refresh(isTyping());
       if (damaged.length) fail(damaged.join(" "));
     } catch (error) {
       fail("The corrections could not be read.", error);

@@ -91,7 +91,7 @@ class LexiconMatcher:
         spell = lru_cache(maxsize=65_536)(spelled)
         columns = ("track_id", "text", "confidence", "char_positions", "region_id")
         for track, text, confidence, positions, region in rows_of(readings, *columns):
-            if text:
+            if any(map(str.isalpha, text)):  # a clock's 41:00 is no A-100
                 own = steps.get(region)
                 lattice = lattice_of(text, own) if own else spell(text, certain=own is not None)
                 self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))

@@ -61,6 +61,13 @@ def test_what_is_not_probable_stays_unresolved(said, confidence, others, params)
     assert open_texts(result) == [said]
 
 
+@pytest.mark.parametrize(("said", "found"), [("41:00", None), ("4H:00", "A-100")])
+def test_a_clock_spells_no_name(said, found):
+    a, index = region(0, "a"), LexiconIndex(parse_catalog(b"- A-100\n", "b.yaml"))
+    named = likely([reading(a, said, 0.95)], [steps(a, said, at0="A", at1="1")], index=index)
+    assert (named and named.hit.brand) == found
+
+
 def test_without_steps_names_are_scored_by_the_texts_and_a_note_says_so():
     a, b = region(0, "a"), region(0, "b", (400, 100, 200, 50))
     result = match([a, b], {"a": "SIAG", "b": "8TA6"}, [reading(a, "SIAG"), reading(b, "8TA6")], index=INDEX)

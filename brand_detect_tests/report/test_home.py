@@ -29,6 +29,7 @@ JOB: dict[str, Any] = {
     "brands": [],
     "n_brands": 0,
     "unresolved": 0,
+    "losses": [],
     "thumbnail": None,
 }
 ASKED = {"q": "", "state": "", "sort": "newest"}

@@ -144,7 +144,7 @@ def added(page: Page, stack: Stack, job: str, truth: Truth) -> None:
     page.get_by_role("button", name="Use this part as a logo").click()
     page.get_by_label("Name", exact=True).fill(LOGO)
     assert faults(page) == []
-    page.get_by_role("button", name="Add", exact=True).last.click()
+    page.locator("#add").get_by_role("button", name="Add", exact=True).click()
     expect(page.locator("#said")).to_contain_text(f"{LOGO} is on the list, with ")
 
 

@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from brand_detect.api import clips, shared
+from brand_detect.api.clips import attached
 from brand_detect.api.stored import PIECE_BYTES
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -64,7 +65,7 @@ def test_a_clip_is_the_exposure_with_a_second_on_each_side(http: TestClient, mad
     answer = http.get(address(made), params={"report": shown["attempt"]})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
     name = f"match-{shown['brand_id']}-{shown['exposure_id']}.mp4"
-    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert int(answer.headers["content-length"]) == len(answer.content)
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(answer.content)
@@ -168,7 +169,15 @@ def test_the_video_with_boxes_is_given_once_it_was_made(http: TestClient, made: 
     Store(str(made / "store")).blobs.put(f"match/_exports/{attempt}.mp4", video)
     answer = http.get(address)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''match-boxes.mp4"
+    assert answer.headers["content-disposition"] == 'attachment; filename="match-boxes.mp4"'
     assert answer.content == video
     assert f'"annotated": "{address}?report={attempt}"' in http.get("/reports/match").text
     assert http.get(f"{address}?report=..%2f..").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("match-itau-1f.mp4", 'filename="match-itau-1f.mp4"'), ("华为.mp4", "filename*=UTF-8''%E5%8D%8E%E4%B8%BA.mp4")],
+)
+def test_a_video_is_named_so_that_every_client_can_read_it(name: str, told: str):
+    assert attached(name, 0, iter(())).headers["content-disposition"] == f"attachment; {told}"

@@ -80,8 +80,10 @@ def clip_router(
 
 def attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
     """A video as a file of this name."""
-    disposition = f"attachment; filename*=UTF-8''{quote(name)}"  # RFC 6266, for names of brands such as 华为
-    headers = {"Content-Disposition": disposition, "Content-Length": str(size_bytes)}
+    quoted = quote(name)
+    # RFC 6266: the second form is for names of brands such as 华为, which curl and others do not read
+    file_name = f'filename="{name}"' if quoted == name else f"filename*=UTF-8''{quoted}"
+    headers = {"Content-Disposition": f"attachment; {file_name}", "Content-Length": str(size_bytes)}
     return StreamingResponse(pieces, headers=headers, media_type="video/mp4")
 
 

@@ -829,12 +829,17 @@ def test_the_panels_title_stays_in_view_where_its_buttons_are_below(tab: Tab, se
     expect(tab.panel).to_be_hidden()
 
 
-def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Service) -> None:
+def say_cola_is_right(tab: Tab, service: Service) -> None:
+    """One correction that waits to be applied."""
     tab.page.goto(service.url)
     tab.page.get_by_label("Your name").fill("Mia")
     tab.bars("Cola").click()
     tab.panel.get_by_role("button", name="Right", exact=True).click()
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+
+
+def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Service) -> None:
+    say_cola_is_right(tab, service)
     other = {"review_id": "f" * 16, "action": "reject", "brand_id": "acme", "brand": "Acme", "user": "Bob"}
     service.events.append(other | {"at": "2026-05-01T12:00:01.000000+00:00", "state": "pending"})
     tab.page.get_by_role("button", name="Apply 1 correction").click()
@@ -847,11 +852,7 @@ def test_what_others_said_is_shown_before_it_is_applied(tab: Tab, service: Servi
 
 
 def test_a_page_whose_report_is_not_the_newest_says_so_and_leads_to_it(tab: Tab, service: Service) -> None:
-    tab.page.goto(service.url)
-    tab.page.get_by_label("Your name").fill("Mia")
-    tab.bars("Cola").click()
-    tab.panel.get_by_role("button", name="Right", exact=True).click()
-    expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
+    say_cola_is_right(tab, service)
     service.events = [e | {"state": "applied"} for e in service.events]
     service.attempt = "r-1"  # applied in another tab
     tab.page.get_by_role("button", name="Apply 1 correction").click()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
@@ -536,6 +537,18 @@ def test_finished_jobs_without_a_run_are_looked_at_seldom_and_deleted_ones_forgo
     monkeypatch.setattr(jobs, "_job", lambda known, **_: known)
     assert jobs.job("job-7").job_id == "job-7"
     assert looked == ["job-7", "job-7"], "who asks for one alone sees it as it is"
+    jobs._looked["job-8"] = 0.0, jobs._looked["job-8"][1]
+    read = jobs._look
+
+    def while_another_asks_for_one(job_id: str) -> Any:
+        monkeypatch.setattr(jobs, "_look", read)
+        with monkeypatch.context() as begun, pytest.raises(StopIteration):
+            begun.setattr(jobs, "_known", partial(next, iter(())))
+            jobs.job("job-9")
+        return read(job_id)
+
+    monkeypatch.setattr(jobs, "_look", while_another_asks_for_one)
+    assert {k.job_id for k in jobs._known()[0]} == set(names)
     names.append("new")
     assert looked_at(job_list.LOOKED_S / 2.5) == ["new", "new"]
     assert 0 < len(looked_at(job_list.LOOKED_S * 0.75)) < 80

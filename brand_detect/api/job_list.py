@@ -304,8 +304,10 @@ class JobList:
             NotThere: there is none.
             Transient: Dagster is out of reach, and nothing else knows it.
         """
-        if self._looked.pop(job_id, None):  # who asks for it alone sees what another Dagster did meanwhile
-            self._requests.pop(job_id, None)
+        if looked := self._looked.get(job_id):  # who asks for it alone sees what another Dagster did meanwhile
+            self._looked[job_id] = 0.0, looked[1]
+            if asked := self._requests.get(job_id):
+                self._requests[job_id] = replace(asked, until=0.0)
         known, note = self._known()
         found = next((k for k in known if k.job_id == job_id), None)
         if found is None:

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="comma-separated addresses or networks of the proxies in front of the HTTP service, such as "
-        "127.0.0.1: its limits then count the client that X-Forwarded-For names instead of the proxy",
+        "127.0.0.1: its limits of requests and log-ins then count the client that X-Forwarded-For names, not the proxy",
     )
     service_url: str = Field(
         default="",

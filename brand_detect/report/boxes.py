@@ -17,6 +17,7 @@ import yaml
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.filter_scenes import KEYFRAME
 from brand_detect.domain.job import JobRequest
+from brand_detect.domain.media import file_name
 from brand_detect.domain.tables import Row
 from brand_detect.report.exports import rounded
 from brand_detect.report.words import has_placement, one_line
@@ -112,7 +113,7 @@ def coco(found: Labels, request: JobRequest) -> dict[str, Any]:
 
     return {
         "info": {
-            "description": f"brands found in {request.video_uri}",
+            "description": f"brands found in {file_name(request.video_uri)}",
             "job_id": request.job_id,
             "video_sha256": request.video_sha256,
         },

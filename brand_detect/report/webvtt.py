@@ -4,6 +4,7 @@ import re
 from html import escape
 
 from brand_detect.domain.contracts.compile_report import Exposure
+from brand_detect.domain.media import file_name
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.words import has_placement, one_line, placement_words, short
 
@@ -13,7 +14,8 @@ def markers(report: ReportDocument) -> str:
 
     Times are those of a player, to the millisecond: its clock may begin before the first picture. https://www.w3.org/TR/webvtt1/
     """
-    blocks = [f"WEBVTT {_line(report.job.job_id)}", f"NOTE\nBrands on screen in {_line(report.job.video_uri)}"]
+    video = file_name(report.job.video_uri)
+    blocks = [f"WEBVTT {_line(report.job.job_id)}", f"NOTE\nBrands on screen in {_line(video)}"]
     offset_s = report.job.probe.first_picture_s
     for exposure in report.exposures:
         brand = _line(short(exposure.brand))

@@ -23,8 +23,6 @@ AT_A_TIME = 16
 """Small files read or written concurrently, since each waits for the disk or the network."""
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """Errors of file systems without hard links, such as exFAT and some network shares."""
-OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-"""Stores that show an object only once it is complete."""
 CHANGED = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
 """Keys under which file systems report the time of the last change."""
 
@@ -191,17 +189,17 @@ class Blobs:
 def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
     """The file system of ``uri`` and the path in it; ``what`` and ``setting`` are for the error message.
 
-    Object stores answer each question themselves: other processes write to them, and their drivers keep listings for
-    ever.
+    Each question is answered by the store: other processes write to it, and drivers would keep listings for ever.
 
     Raises:
         Permanent: no driver can open it.
     """
-    options = {"use_listings_cache": False} if uri.partition("://")[0] in OBJECT_STORES else {}
     try:
-        return fsspec.url_to_fs(uri, **options)
+        fs, path = fsspec.url_to_fs(uri)
     except (ImportError, ValueError) as e:
         raise Permanent(f"The {what} {uri} cannot be opened: {e}.", f"check {setting}") from e
+    fs.dircache.use_listings_cache = False  # not every driver takes it as an option
+    return fs, path
 
 
 def changed_s(info: Mapping[str, Any]) -> float:

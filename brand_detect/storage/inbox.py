@@ -12,12 +12,14 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from brand_detect.domain.media import VIDEO_SUFFIXES
-from brand_detect.storage.blobs import OBJECT_STORES, changed_s, file_system
+from brand_detect.storage.blobs import changed_s, file_system
 from brand_detect.storage.faults import check_address, explained
 
 REQUEST_SUFFIX = ".json"
 REJECTED = "_rejected"
 """The folder in the inbox for invalid request files."""
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+"""Stores that show an object only once it is complete."""
 S3_PAGE = 1000
 """Limit of keys per S3 listing."""
 

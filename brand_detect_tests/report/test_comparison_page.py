@@ -117,6 +117,16 @@ def test_frames_that_are_gone_leave_a_page_without_them_that_says_so(
     assert "“ ACME ”" in seen.text
 
 
+def test_a_video_that_was_moved_is_no_different_setting() -> None:
+    was, now = ({stage: facts(params={}) for stage in LINE} for _ in range(2))
+    was["job_request"] = facts(params={"video_uri": "/srv/match.mp4"})
+    now["job_request"] = facts("run-2-0", params={"video_uri": "s3://bucket/match.mp4"})
+    assert (
+        "match.mp4 match.mp4"
+        not in Page(rendered(compare(side(regions=REGIONS, stages=was), side(regions=REGIONS, stages=now)))).text
+    )
+
+
 def test_settings_are_in_the_words_of_the_other_pages() -> None:
     logos = [tuple(Exemplar(letter * 16, "png") for letter in letters) for letters in ("ab", "bc")]
     was, now = ({stage: facts(params={}) for stage in LINE} for _ in range(2))

@@ -53,7 +53,7 @@ def _seconds(stamp: str) -> float:
 
 def test_what_proves_it_is_a_note() -> None:
     text = written(match())
-    assert text.startswith("WEBVTT match-0a1b2c3d\n\nNOTE\nBrands on screen in /videos/match.mp4\n\n")
+    assert text.startswith("WEBVTT match-0a1b2c3d\n\nNOTE\nBrands on screen in match.mp4\n\n")
     assert re.search(r"NOTE\n\w+: read as Nike, exact, confidence 0\.90$", text, re.MULTILINE)
     payloads = match()
     told = [row | {"placement": "board"} for row in payloads["compile_report"].exposures.to_pylist()]

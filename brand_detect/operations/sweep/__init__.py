@@ -174,9 +174,7 @@ def _notes(
     """Assumptions behind the figures, and differences from the stored report."""
     lineage = compute.lineage
     if compute.lacks_logos:
-        yield (
-            "Logos are not matched: those of this brand list are not all embedded. A replay would embed and match them."
-        )
+        yield "Logos are not matched: those of this brand list are not all embedded here for the job's embedder."
     asked = [r for r in lineage.rounds if r.params.provider.value != "off"] if first != Stage.compile_report else []
     if asked:
         models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))

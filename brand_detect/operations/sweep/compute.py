@@ -73,7 +73,6 @@ class Compute:
         lineage.load(Stage.run_ocr, TrackTexts)
         if self._detected.embedder and self.catalog.n_exemplars:
             self._gallery = known_gallery(lineage.store, self.catalog, self._detected.embedder)
-            self.lacks_logos = self._gallery is None
 
     def report(self, params: Mapping[str, Params]) -> tuple[BrandVerdicts, Report]:
         """Verdicts of the last escalation, and the report with the lineage's corrections.
@@ -127,7 +126,9 @@ class Compute:
             return self.lineage.load(Stage.match_brands, BrandVerdicts)
         if self._matched is None or self._matched[0] != params:
             texts = self.lineage.load(Stage.run_ocr, TrackTexts)
-            gallery = self._gallery if params.max_false_accept_rate else None
+            wants_logos = bool(params.max_false_accept_rate and self._detected.embedder and self.catalog.n_exemplars)
+            gallery = self._gallery if wants_logos else None
+            self.lacks_logos |= wants_logos and gallery is None
             made = stages.match_brands(self._scenes, self._detected, texts, params, index=self._index, gallery=gallery)
             self._matched = params, made
         return self._matched[1]

@@ -61,7 +61,8 @@ def settings(comparison: Comparison) -> Iterator[tuple[str, Any, Any]]:
     for stage in comparison.stages:
         for change in (*stage.params, *stage.engines):
             was, now = (shown_params({change.name: value})[change.name] for value in (change.before, change.after))
-            yield f"{stage.stage}.{change.name}", was, now
+            if was != now:  # a video that was moved has its file's name still
+                yield f"{stage.stage}.{change.name}", was, now
     catalog = comparison.catalog
     if catalog.added or catalog.removed:
         yield "brands in one list only", _listed(catalog.removed), _listed(catalog.added)

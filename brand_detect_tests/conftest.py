@@ -1,8 +1,6 @@
 """Fixtures that every test may use."""
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from brand_detect_tests.support.servers import free_port, wait_for
+from brand_detect_tests.support.servers import s3_server
 from brand_detect_tests.support.site import sitecustomize
 
 # Set before anything loads NumPy or torch, and inherited by processes that tests start: tests run beside each other on
@@ -77,34 +75,12 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     return call
 
 
-S3_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "tester",
-    "AWS_SECRET_ACCESS_KEY": "not-a-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    # rclone does not compute the newer default checksums
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-}
-
-
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder behind ``s3://``; its folders are buckets. The environment points every S3 client to it."""
     folder = tmp_path_factory.mktemp("s3")
     (folder / "bucket").mkdir()
-    port = free_port()
-    keys = f"{S3_ENVIRONMENT['AWS_ACCESS_KEY_ID']},{S3_ENVIRONMENT['AWS_SECRET_ACCESS_KEY']}"
-    rclone = Path(sys.executable).with_name("rclone")
-    server = subprocess.Popen(
-        [rclone, "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}", str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in S3_ENVIRONMENT.items():
+    with s3_server(folder) as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
             patch.setenv(name, value)
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        wait_for(port)
         yield folder
-    server.terminate()
-    server.wait(10)

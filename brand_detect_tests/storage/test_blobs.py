@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,27 @@ def test_what_other_processes_do_on_s3_is_seen_at_once():
     blobs.remove_folder("a")
     blobs.remove_folder("b")
     assert not blobs.is_there()
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_file_on_s3_is_read_by_one_request(monkeypatch: pytest.MonkeyPatch):
+    blobs = Blobs("s3://bucket/one-request")
+    blobs.put("full", b"seven b")
+    blobs.put("empty", b"")
+    asked: list[str] = []
+    call = blobs.fs._call_s3
+
+    async def counted(method: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(method)
+        return await call(method, *args, **kwargs)
+
+    monkeypatch.setattr(blobs.fs, "_call_s3", counted)
+    assert blobs.read("full") == b"seven b"
+    assert asked == ["get_object"]
+    assert blobs.read("empty") == b"", "which has no first byte"
+    assert blobs.read("full", 2, 4) == b"ve"
+    with pytest.raises(Missing):
+        blobs.read("neither")
 
 
 def test_what_is_not_there_is_missing(either: Blobs):

@@ -116,7 +116,7 @@ Draw = Callable[[float, Image], Image]
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Result of a rewrite. ``sound`` is the codec of the copied sound, "" for none."""
+    """Result of a rewrite. ``sound`` is the codec of the sound in it, "" for none."""
 
     frames: int
     seconds: float
@@ -125,7 +125,7 @@ class Rewritten:
 
 
 class VideoRewriter(Protocol):
-    """Draws on every picture of a video, or of a part of it."""
+    """Draws on every picture of a video, or of a part of it, and makes copies for browsers."""
 
     def rewrite(
         self, file: BinaryIO, target: Path, draw: Draw | None, progress: Progress, part: Interval = (0.0, inf)
@@ -137,6 +137,17 @@ class VideoRewriter(Protocol):
         Raises:
             BadInput: the file is not a video.
             Transient: there is no room for the target.
+        """
+        ...
+
+    def copy(self, file: BinaryIO, target: Path, first_picture_s: float, progress: Progress) -> Rewritten:
+        """Writes ``target``, a copy of ``file`` that every browser plays and seeks in quickly.
+
+        It is H.264 (yuv420p, at most 720 pixels high, a key picture a second) and AAC in an MP4 that begins with its
+        index. All upright pictures are there at their times; the first one is shown at ``first_picture_s``.
+
+        Raises:
+            As ``rewrite``.
         """
         ...
 

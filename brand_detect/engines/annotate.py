@@ -1,8 +1,9 @@
-"""Draws on videos and cuts them through PyAV: decodes, draws, encodes as H.264 in MP4; copies the sound."""
+"""Draws on videos, cuts and copies them through PyAV: decodes, draws, encodes as H.264 in MP4, with the sound."""
 
 import io
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from brand_detect.domain.errors import Transient
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import Draw, Interval, Progress, Rewritten
-from brand_detect.engines.video import ROUNDED_S, Pictures, opened, shown_size, turn_of, upright
+from brand_detect.engines.video import ROUNDED_S, Pictures, decoded, opened, shown_size, turn_of, upright
 
 if TYPE_CHECKING:
-    from av import AudioStream, Packet, VideoFrame
+    from av import AudioFrame, AudioResampler, AudioStream, Packet, VideoFrame
     from av.container import InputContainer, OutputContainer
+    from av.video.frame import PictureType
     from av.video.stream import VideoStream
 
 CODING = {"crf": "20", "preset": "veryfast"}
@@ -26,6 +28,11 @@ SOUND_BEHIND_S = 3.0
 """How far behind its pictures the sound of a part is looked for in the file."""
 LIMITED = 1
 """FFmpeg's code for limited colour range, that of ordinary video."""
+COPIED_PX = 720
+"""Greatest height of a copy."""
+KEY_S = 1.0
+"""Time between the key pictures of a copy: a player seeks to one and decodes from there."""
+SOUND_RATE = 48_000
 EXACT = 0x2 | 0x2000 | 0x40000
 """swscale's flags bilinear, full_chroma_int and accurate_rnd: the defaults darken pictures by 1.5 of 255."""
 
@@ -45,16 +52,26 @@ class PyAvRewriter:
         self, file: BinaryIO, target: Path, draw: Draw | None, progress: Progress, part: Interval = (0.0, math.inf)
     ) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
+        return self._write(file, target, lambda *media: _Rewriting(*media, self.limits, part).run(draw, progress))
+
+    def copy(self, file: BinaryIO, target: Path, first_picture_s: float, progress: Progress) -> Rewritten:
+        """See ``VideoRewriter.copy``."""
+        return self._write(
+            file, target, lambda *media: _Copying(*media, self.limits, first_picture_s).run(None, progress)
+        )
+
+    def _write(
+        self, file: BinaryIO, target: Path, write: "Callable[[InputContainer, VideoStream, OutputContainer], Rewritten]"
+    ) -> Rewritten:
         import av
         from av.error import FFmpegError
 
         options = {"movflags": "+faststart"}
         with opened(file, self.limits) as (container, stream):
-            base = stream.time_base or Fraction(1, 90_000)
-            options["video_track_timescale"] = str(base.denominator)
+            options["video_track_timescale"] = str(_base(stream).denominator)
             try:
                 with av.open(str(target), "w", format="mp4", container_options=options) as written:
-                    return _Rewriting(container, stream, self.limits, written, base, part).run(draw, progress)
+                    return write(container, stream, written)
             except FFmpegError as e:
                 if not isinstance(e, OSError):
                     raise
@@ -63,6 +80,10 @@ class PyAvRewriter:
                     f"The video could not be written: {e.strerror}.",
                     "make room where it is written: for the page and the asset, in the temporary folder (TMPDIR)",
                 ) from e
+
+
+def _base(stream: "VideoStream") -> Fraction:
+    return stream.time_base or Fraction(1, 90_000)
 
 
 def _fits(sound: "AudioStream") -> bool:
@@ -84,24 +105,21 @@ class _Rewriting:
         self,
         container: "InputContainer",
         stream: "VideoStream",
-        limits: VideoLimits,
         written: "OutputContainer",
-        base: Fraction,
-        part: Interval,
+        limits: VideoLimits,
+        part: Interval = (0.0, math.inf),
     ) -> None:
         self._container, self._stream, self._limits = container, stream, limits
-        self._written, self._base = written, base
+        self._written, self._base = written, _base(stream)
         self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)  # by the container's clock
         self._part = part
         self._video: VideoStream | None = None
         self._waiting: deque[Packet] = deque(maxlen=WAITING)  # sound packets from before the first picture
-        self._sound = next((s for s in container.streams.audio[:1] if _fits(s)), None)
-        self._copied: AudioStream | None = None
+        self._sound = next((s for s in container.streams.audio[:1] if self._can_hold(s)), None)
+        self._heard: AudioStream | None = None
         self._heard_out = False  # whether the sound has come to the end of the part
 
     def run(self, draw: Draw | None, progress: Progress) -> Rewritten:
-        from av.video.frame import PictureType
-
         pictures = Pictures(self._container, self._stream, self._limits, self._sound, self._copy)
         start_s, end_s = self._part
         total_s = min(float((self._container.duration or 0) / 1e6), end_s) - start_s
@@ -116,8 +134,7 @@ class _Rewriting:
                 continue
             if first is None:
                 shown_s = Fraction(picture.pts) * Fraction(picture.time_base or 0) if picture.pts else Fraction(0)
-                if start_s:
-                    self._begin_s = shown_s
+                self._begin_s = self._begun_s(shown_s)
                 first, first_s = self._ticks(shown_s), t_s
             duration = round((picture.duration or 0) * (picture.time_base or 0) / self._base)
             image = self._drawn(picture, t_s, draw)
@@ -125,10 +142,11 @@ class _Rewriting:
                 self._begin(image.width, image.height, picture)
             image.pts, image.time_base = first + round((t_s - first_s) / self._base), self._base
             image.duration = duration
-            image.pict_type = PictureType.NONE  # the encoder's choice, not the source's
+            image.pict_type = self._kind(t_s)
             self._encode(image)
             frames += 1
         self._encode(None)
+        self._end_sound()
         notes = (
             []
             if self._sound or not self._container.streams.audio
@@ -136,14 +154,30 @@ class _Rewriting:
         )
         if pictures.damaged:
             notes.append(f"The video cannot be decoded beyond {pictures.end_s:.1f} s.")
-        sound = self._sound.codec_context.codec.canonical_name if self._sound else ""
+        sound = self._heard.codec_context.codec.canonical_name if self._heard else ""
         return Rewritten(frames, min(pictures.end_s, end_s) - first_s, sound, tuple(notes))
+
+    def _can_hold(self, sound: "AudioStream") -> bool:
+        return _fits(sound)
+
+    def _begun_s(self, shown_s: Fraction) -> Fraction:
+        """What the container's clock says where the new one says 0, by that of the first picture."""
+        return shown_s if self._part[0] else self._begin_s
+
+    def _size(self, picture: "VideoFrame") -> tuple[int, int]:
+        """Width and height before rotation."""
+        return shown_size(self._stream, picture)
+
+    def _kind(self, _t_s: float) -> "PictureType":
+        from av.video.frame import PictureType
+
+        return PictureType.NONE  # the encoder's choice, not the source's
 
     def _drawn(self, picture: "VideoFrame", t_s: float, draw: Draw | None) -> "VideoFrame":
         from av import VideoFrame
 
         turn = turn_of(picture)
-        width, height = shown_size(self._stream, picture)
+        width, height = self._size(picture)
         matrix = picture.colorspace  # the same in both directions; if undeclared, both guess alike
         ordinary = picture.format.name == "yuv420p" and picture.color_range in (0, LIMITED)
         if draw is None and ordinary and not turn and width % 2 == height % 2 == 0:  # takes two fifths of the time
@@ -173,7 +207,7 @@ class _Rewriting:
             picture.color_trc,
         )
         if self._sound:
-            self._copied = self._written.add_stream_from_template(self._sound)
+            self._heard = self._begin_sound(self._sound)
         for packet in self._waiting:
             self._mux(packet)
         self._waiting.clear()
@@ -197,9 +231,88 @@ class _Rewriting:
         self._heard_out |= packet.pts * packet.time_base >= end_s - start_s
         if self._heard_out or (start_s and packet.pts < 0):
             return
-        assert self._copied is not None
-        packet.stream = self._copied
+        self._put(packet)
+
+    def _begin_sound(self, sound: "AudioStream") -> "AudioStream":
+        return self._written.add_stream_from_template(sound)
+
+    def _put(self, packet: "Packet") -> None:
+        """Write a packet of sound, which has its new times."""
+        assert self._heard is not None
+        packet.stream = self._heard
         self._written.mux(packet)
+
+    def _end_sound(self) -> None: ...
 
     def _ticks(self, t_s: Fraction) -> int:
         return max(0, round((t_s - self._begin_s) / self._base))
+
+
+class _Copying(_Rewriting):
+    """Makes a copy; sound that is not AAC is encoded, since few browsers play other sound in MP4."""
+
+    def __init__(
+        self,
+        container: "InputContainer",
+        stream: "VideoStream",
+        written: "OutputContainer",
+        limits: VideoLimits,
+        first_picture_s: float,
+    ) -> None:
+        super().__init__(container, stream, written, limits)
+        self._first_picture_s = first_picture_s
+        self._key_s = 0.0  # when the next key picture is due
+        self._encodes = False  # whether the sound is encoded, not copied
+        self._resampler: AudioResampler | None = None
+        self._resampled: tuple[str, str, int] | None = None  # the kind of sound that it takes
+
+    def _can_hold(self, sound: "AudioStream") -> bool:
+        return sound.codec_context is not None  # it can be decoded
+
+    def _begun_s(self, shown_s: Fraction) -> Fraction:
+        return shown_s - Fraction(self._first_picture_s)
+
+    def _size(self, picture: "VideoFrame") -> tuple[int, int]:
+        width, height = super()._size(picture)
+        scale = min(1.0, COPIED_PX / (width if turn_of(picture) % 180 else height))
+        return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+    def _kind(self, t_s: float) -> "PictureType":
+        from av.video.frame import PictureType
+
+        if t_s < self._key_s:
+            return PictureType.NONE
+        self._key_s = t_s + KEY_S
+        return PictureType.I
+
+    def _begin_sound(self, sound: "AudioStream") -> "AudioStream":
+        if sound.codec_context.name == "aac":
+            return super()._begin_sound(sound)
+        self._encodes = True
+        coded = self._written.add_stream("aac", rate=SOUND_RATE)
+        coded.codec_context.layout = "stereo"
+        return coded
+
+    def _put(self, packet: "Packet") -> None:
+        if not self._encodes:
+            super()._put(packet)
+            return
+        for sound in decoded(packet):
+            self._encode_sound(sound)
+
+    def _end_sound(self) -> None:
+        if self._encodes:
+            self._encode_sound(None)
+
+    def _encode_sound(self, sound: "AudioFrame | None") -> None:
+        from av import AudioResampler
+
+        assert self._heard is not None
+        if sound:
+            kind = sound.format.name, sound.layout.name, sound.sample_rate
+            if kind != self._resampled:  # also from one programme of a broadcast to the next
+                self._resampler, self._resampled = AudioResampler("fltp", "stereo", SOUND_RATE), kind
+        for piece in self._resampler.resample(sound) if self._resampler else []:
+            self._written.mux(self._heard.encode(piece))
+        if sound is None:
+            self._written.mux(self._heard.encode(None))

@@ -322,13 +322,14 @@ def _first(container: "InputContainer", stream: "VideoStream") -> tuple[list[Any
             if packet.size:
                 packets.append(packet)
             if len(pictures) < PROBED_PICTURES:
-                pictures += _decoded(packet)
+                pictures += decoded(packet)
     except FFmpegError:
         pass  # judge a damaged file by the pictures decoded so far
     return packets, pictures
 
 
-def _decoded(packet: Any) -> list["VideoFrame"]:
+def decoded(packet: Any) -> list[Any]:
+    """The good pictures, or the sound, of a packet."""
     from av.error import FFmpegError
 
     try:
@@ -546,7 +547,7 @@ class Pictures:
                         if self._sound and packet.stream.index == self._sound.index:
                             self._heard(packet)
                     continue
-                pictures = _decoded(packet)
+                pictures = decoded(packet)
                 for picture in pictures:
                     _check_picture(self._stream, picture, self._limits)
                     self.damaged = False

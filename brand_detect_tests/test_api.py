@@ -384,7 +384,7 @@ def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient)
         "/portfolio/{name}": {"get"},
         "/reports/{job_id}/brands": {"get"},
         "/reports/{job_id}/exposures/{exposure_id}.mp4": {"get"},
-        "/reports/{job_id}/annotated.mp4": {"get", "post"},
+        "/reports/{job_id}/{kind}.mp4": {"get", "post"},
         "/reports/{job_id}/video": {"get"},
         "/reports/{job_id}/boxes": {"get"},
     }

@@ -152,6 +152,10 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "brands": "/reports/match/brands",
         "draw": f"/reports/match/annotated.mp4?report={attempt_of(folder).name}",
         "draw_min": 20,
+        "copy": f"/reports/match/playable.mp4?report={attempt_of(folder).name}",
+        "copy_min": 120,
+        "encoding": "H.264 in MP4",
+        "duration_s": 2.0,
         "video": f"/reports/match/video?report={attempt_of(folder).name}",
         "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from brand_detect.api.access import Access, guards
-from brand_detect.api.annotated import annotated_router
 from brand_detect.api.answers import AsciiJSON, Problem, broken, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
@@ -28,6 +27,7 @@ from brand_detect.api.stored import Conflict, NotThere, StoredReports
 from brand_detect.api.stored_brands import StoredBrands
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.api.uploads import UploadArea, upload_router, uploads_of
+from brand_detect.api.videos import video_router
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
 from brand_detect.domain.media import VIDEO_SUFFIXES
@@ -87,7 +87,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     app.include_router(report_router(client, reports, jobs, access, launching))
     rewriter = PyAvRewriter(settings.video_limits)
     app.include_router(clip_router(reports, media, rewriter, may_see))
-    app.include_router(annotated_router(reports, store, media, rewriter, OpenCvCanvas(), may_see, may_change))
+    app.include_router(video_router(reports, store, media, rewriter, OpenCvCanvas(), may_see, may_change))
     app.include_router(media_router(reports, store, media, may_see))
     app.include_router(health_router(client))
 

@@ -49,7 +49,9 @@ def clip_router(
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
         brand_id, file = await cutting(_cut, job_id, exposure_id, report)
-        return attached(f"{job_id}-{brand_id}-{exposure_id}.mp4", os.fstat(file.fileno()).st_size, _read(file))
+        size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+        name = f"{job_id}-{brand_id}-{exposure_id}.mp4"
+        return StreamingResponse(_read(file), headers={**attached(name), **size}, media_type="video/mp4")
 
     def _cut(job_id: str, exposure_id: str, attempt: str) -> tuple[str, BinaryIO]:
         """The exposure's brand, and its clip as a file that is gone once it is closed."""
@@ -78,13 +80,12 @@ def clip_router(
     return router
 
 
-def attached(name: str, size_bytes: int, pieces: Iterator[bytes]) -> Response:
-    """A video as a file of this name."""
+def attached(name: str) -> dict[str, str]:
+    """The header of an answer that is a file of this name."""
     quoted = quote(name)
     # RFC 6266: the second form is for names of brands such as 华为, which curl and others do not read
     file_name = f'filename="{name}"' if quoted == name else f"filename*=UTF-8''{quoted}"
-    headers = {"Content-Disposition": f"attachment; {file_name}", "Content-Length": str(size_bytes)}
-    return StreamingResponse(pieces, headers=headers, media_type="video/mp4")
+    return {"Content-Disposition": f"attachment; {file_name}"}
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

@@ -1,13 +1,13 @@
-"""The video behind a report, for the player on its page: the file itself by ranges, and the boxes over it."""
+"""The video behind a report, for the player on its page: a file by ranges, and the boxes over it."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from mimetypes import guess_type
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
@@ -50,6 +50,47 @@ class Boxes(BaseModel):
     tracks: list[Track] = Field(description="those with most time on screen last, on top")
 
 
+class PartAsked:
+    """A request for a file: for all of it, or for what its ``Range`` says."""
+
+    responses: Mapping[int | str, dict[str, Any]] = {
+        200: {"content": {"video/*": {}}},
+        206: {"description": "The requested range", "content": {"video/*": {}}},
+        416: {"description": "The range lies outside the video"},
+        **problems(404, 503),
+    }
+
+    def __init__(
+        self,
+        asking: Request,
+        range_: Annotated[str, Header(alias="Range", description="`bytes=0-1048575`")] = "",
+        if_range: Annotated[str, Header(description="the `ETag` of an earlier answer")] = "",
+    ) -> None:
+        self._is_head = asking.method == "HEAD"
+        self._range, self._if_range = range_, if_range
+
+    def answer(
+        self,
+        size_bytes: int,
+        etag: str,
+        kind: str,
+        read: Callable[[int, int], Iterator[bytes]],
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer; ``read`` gives the bytes from a start to an end.
+
+        Raises:
+            HTTPException: there are no such bytes (416).
+        """
+        etag = f'"{etag}"'
+        asked = _asked(self._range, size_bytes) if self._if_range in ("", etag) else None
+        start, end = asked or (0, size_bytes)
+        headers = {"Accept-Ranges": "bytes", "ETag": etag, "Content-Length": str(end - start), **(headers or {})}
+        if asked:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
+        return StreamingResponse(() if self._is_head else read(start, end), 206 if asked else 200, headers, kind)
+
+
 def media_router(stored: StoredReports, store: Store, media: Media, may_see: Sequence[Dependency]) -> APIRouter:
     """The endpoints for the video of a report."""
     router = APIRouter(dependencies=may_see)
@@ -59,20 +100,9 @@ def media_router(stored: StoredReports, store: Store, media: Media, may_see: Seq
     @router.get(
         f"{REPORTS}/{{job_id}}/video",
         response_class=Response,
-        responses={
-            200: {"content": {"video/*": {}}},
-            206: {"description": "The requested range", "content": {"video/*": {}}},
-            416: {"description": "The range lies outside the video"},
-            **problems(404, 503),
-        },
+        responses={**PartAsked.responses},
     )
-    def video(
-        asking: Request,
-        job_id: str,
-        report: ReportAsked = "",
-        range_: Annotated[str, Header(alias="Range", description="`bytes=0-1048575`")] = "",
-        if_range: Annotated[str, Header(description="the `ETag` of an earlier answer")] = "",
-    ) -> Response:
+    def video(asked: Annotated[PartAsked, Depends()], job_id: str, report: ReportAsked = "") -> Response:
         """The video that a report was made from. `Range` asks for a part of it."""
         request = stored.request(job_id, report)
         try:
@@ -82,15 +112,8 @@ def media_router(stored: StoredReports, store: Store, media: Media, may_see: Seq
             raise NotThere(f"The video is out of reach. {e}") from e
         if size_bytes != request.video_bytes:
             raise NotThere(f"{request.video_uri} is no longer the video that the report was made from.")
-        headers = {"Accept-Ranges": "bytes", "ETag": f'"{request.video_sha256}"'}
-        asked = _asked(range_, size_bytes) if if_range in ("", headers["ETag"]) else None
-        start, end = asked or (0, size_bytes)
-        headers["Content-Length"] = str(end - start)
-        if asked:
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
         kind = guess_type(request.video_uri)[0] or "application/octet-stream"
-        data = () if asking.method == "HEAD" else _read(media, request.video_uri, start, end)
-        return StreamingResponse(data, 206 if asked else 200, headers, kind)
+        return asked.answer(size_bytes, request.video_sha256, kind, partial(_read, media, request.video_uri))
 
     @router.get(f"{REPORTS}/{{job_id}}/boxes", responses=problems(400, 404, 503))
     def boxes(

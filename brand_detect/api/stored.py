@@ -3,7 +3,8 @@
 import html
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from brand_detect.engines.image import OpenCvCodec
 from brand_detect.operations.corrections import ReviewInfo, corrections
 from brand_detect.report.documents import on_demand
 from brand_detect.report.page import MADE, SERVED, player
+from brand_detect.report.words import encoding
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.frames import StoredFrames
 from brand_detect.storage.manifest import Manifest
@@ -35,14 +37,29 @@ SCREEN = b'<div id="screen">'
 ATTEMPT = re.compile(r"[A-Za-z0-9-]{1,80}")
 META = re.compile(rb'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
 HASH = re.compile(r"'sha256-[A-Za-z0-9+/]{43}='")
-PIECE_BYTES = 2**22
 MOST_NAMES = 50
 """Limit of names that are suggested at once: a catalogue has tens of thousands."""
 ReportAsked = Annotated[str, Query(description="the report's attempt; by default the newest")]
-LONGEST_DRAWN_MIN = 20
-"""Longest video that is drawn here, in minutes: two cores need about its length for it at 1080p."""
 MOST_EVENTS = 5000
 """Limit of corrections per job: all are read each time."""
+
+
+class MadeVideo(StrEnum):
+    """The videos that are made on demand of a report's: with its boxes, and a copy that browsers play."""
+
+    annotated = "annotated"
+    playable = "playable"
+
+    def path(self, made: Manifest) -> str:
+        """Where the store keeps it."""
+        if self is MadeVideo.annotated:
+            return _ref(made).annotated
+        return AttemptRef(made.job_id, ROOT, made.upstream[ROOT]).playable
+
+    @property
+    def longest_min(self) -> int:
+        """The longest video that it is made of here, in minutes. Two cores draw in about its length at 1080p."""
+        return {MadeVideo.annotated: 20, MadeVideo.playable: 120}[self]
 
 
 class NotThere(Exception):
@@ -125,34 +142,38 @@ class StoredReports:
         assert isinstance(request, JobRequest)
         return request
 
-    def annotated(self, job_id: str, report: str = "") -> tuple[int, Iterator[bytes]]:
-        """Size and pieces of the video with the boxes of the attempt ``report``, by default the newest.
+    def video(self, kind: MadeVideo, job_id: str, report: str = "") -> str:
+        """The path of a video made of that of the attempt ``report``, by default the newest.
 
         Raises:
-            NotThere: there is no such report, or its video has not been made.
+            NotThere: there is no such report, or the video has not been made.
         """
-        path = _ref(self.made(job_id, report)).annotated
+        path = kind.path(self.made(job_id, report))
         if not self._store.blobs.exists(path):
             raise NotThere(
                 "The video with boxes has not been made: draw it from the report's page, or with the asset "
                 "annotated_video."
+                if kind is MadeVideo.annotated
+                else "The copy that browsers play has not been made: make it from the report's page."
             )
-        size_bytes = self._store.blobs.size_bytes(path)
-        begins = range(0, size_bytes, PIECE_BYTES)
-        return size_bytes, (self._store.blobs.read(path, begin, begin + PIECE_BYTES) for begin in begins)
+        return path
 
     def page(self, job_id: str) -> tuple[bytes, list[str]]:
         """The page of the newest report with the service's addresses filled in, and the hashes of its scripts."""
         made, home = self.newest(job_id), f"/reports/{job_id}"
         page = self._store.read(_ref(made), "report.html")
         frames = f"{home}/frames/{{frame}}.jpg?report={made.attempt}"
-        places: dict[str, str | int] = {"report": made.attempt, "reviews": f"{home}/reviews", "frames": frames}
+        places: dict[str, str | float] = {"report": made.attempt, "reviews": f"{home}/reviews", "frames": frames}
         places["apply"] = f"{home}/apply"
         places["documents"] = f"{home}/documents/{{name}}?report={made.attempt}"
         places["clips"] = f"{home}/exposures/{{exposure}}.mp4?report={made.attempt}"
-        is_drawn = self._store.blobs.exists(_ref(made).annotated)
-        places["annotated" if is_drawn else "draw"] = f"{home}/annotated.mp4?report={made.attempt}"
-        places["draw_min"] = LONGEST_DRAWN_MIN
+        for kind, ask in ((MadeVideo.annotated, "draw"), (MadeVideo.playable, "copy")):
+            is_made = self._store.blobs.exists(kind.path(made))
+            places[kind if is_made else ask] = f"{home}/{kind}.mp4?report={made.attempt}"
+            places[f"{ask}_min"] = kind.longest_min
+        request = self.request(job_id, made.attempt)
+        places["encoding"] = encoding(request.probe, request.video_uri)
+        places["duration_s"] = request.probe.duration_s
         if len(self._reports.sound(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"

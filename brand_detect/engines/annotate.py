@@ -3,7 +3,8 @@
 import io
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -52,17 +53,16 @@ class PyAvRewriter:
         self, file: BinaryIO, target: Path, draw: Draw | None, progress: Progress, part: Interval = (0.0, math.inf)
     ) -> Rewritten:
         """See ``VideoRewriter.rewrite``."""
-        return self._write(file, target, lambda *media: _Rewriting(*media, self.limits, part).run(draw, progress))
+        with self._opened(file, target) as media:
+            return _Rewriting(*media, self.limits, part).run(draw, progress)
 
     def copy(self, file: BinaryIO, target: Path, first_picture_s: float, progress: Progress) -> Rewritten:
         """See ``VideoRewriter.copy``."""
-        return self._write(
-            file, target, lambda *media: _Copying(*media, self.limits, first_picture_s).run(None, progress)
-        )
+        with self._opened(file, target) as media:
+            return _Copying(*media, self.limits, first_picture_s).run(None, progress)
 
-    def _write(
-        self, file: BinaryIO, target: Path, write: "Callable[[InputContainer, VideoStream, OutputContainer], Rewritten]"
-    ) -> Rewritten:
+    @contextmanager
+    def _opened(self, file: BinaryIO, target: Path) -> "Iterator[tuple[InputContainer, VideoStream, OutputContainer]]":
         import av
         from av.error import FFmpegError
 
@@ -71,7 +71,7 @@ class PyAvRewriter:
             options["video_track_timescale"] = str(_base(stream).denominator)
             try:
                 with av.open(str(target), "w", format="mp4", container_options=options) as written:
-                    return write(container, stream, written)
+                    yield container, stream, written
             except FFmpegError as e:
                 if not isinstance(e, OSError):
                     raise
@@ -274,8 +274,8 @@ class _Copying(_Rewriting):
 
     def _size(self, picture: "VideoFrame") -> tuple[int, int]:
         width, height = super()._size(picture)
-        scale = min(1.0, COPIED_PX / (width if turn_of(picture) % 180 else height))
-        return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+        high = max(COPIED_PX, width if turn_of(picture) % 180 else height)
+        return max(2, width * COPIED_PX // high // 2 * 2), max(2, height * COPIED_PX // high // 2 * 2)
 
     def _kind(self, t_s: float) -> "PictureType":
         from av.video.frame import PictureType
@@ -290,7 +290,7 @@ class _Copying(_Rewriting):
             return super()._begin_sound(sound)
         self._encodes = True
         coded = self._written.add_stream("aac", rate=SOUND_RATE)
-        coded.codec_context.layout = "stereo"
+        coded.codec_context.layout = "mono" if sound.codec_context.layout.nb_channels == 1 else "stereo"
         return coded
 
     def _put(self, packet: "Packet") -> None:
@@ -311,7 +311,8 @@ class _Copying(_Rewriting):
         if sound:
             kind = sound.format.name, sound.layout.name, sound.sample_rate
             if kind != self._resampled:  # also from one programme of a broadcast to the next
-                self._resampler, self._resampled = AudioResampler("fltp", "stereo", SOUND_RATE), kind
+                self._resampler = AudioResampler("fltp", self._heard.codec_context.layout.name, SOUND_RATE)
+                self._resampled = kind
         for piece in self._resampler.resample(sound) if self._resampler else []:
             self._written.mux(self._heard.encode(piece))
         if sound is None:

@@ -1,11 +1,12 @@
-"""Exports a stored report: as files in a format, and as the video with its detections drawn in."""
+"""Exports a stored report: as files in a format, as the video with its detections drawn in, and as one for browsers."""
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
@@ -32,7 +33,7 @@ from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
 SECONDS = "seconds of video"
-"""Unit of progress in a video that is drawn."""
+"""Unit of progress in a video that is made."""
 
 V = TypeVar("V", bound=Value)
 
@@ -149,14 +150,7 @@ def annotate(
         BadInput: the video is missing or out of reach, or its content has changed.
         Transient: there is no room for the target.
     """
-    uri, most, best = found.request.video_uri, 0, None
-    duration_s = found.request.probe.duration_s  # a header may declare none
-
-    def compared(done: float, total: float, unit: str) -> None:  # noqa: ARG001
-        progress(0.0, duration_s, SECONDS)
-
-    def rewritten(done: float, total: float, unit: str) -> None:  # noqa: ARG001
-        progress(done, duration_s, SECONDS)
+    most, best = 0, None
 
     def draw(t_s: float, image: Image) -> Image:
         nonlocal most, best
@@ -166,12 +160,34 @@ def annotate(
             most, best = len(shapes), drawn
         return drawn
 
-    with media.open(uri) as file:
-        if content_sha256(file, compared)[0] != found.request.video_sha256:
-            raise BadInput(
-                f"{uri} is no longer the video that the report was made from.", "put it back, or submit it as a new job"
-            )
+    with _video(found.request, media, progress) as (file, rewritten):
         return rewriter.rewrite(file, target, draw, rewritten), best
+
+
+def copy(found: StoredReport, media: Media, rewriter: VideoRewriter, target: Path, progress: Progress) -> Rewritten:
+    """Write a copy of the report's video that browsers play to ``target``; otherwise as ``annotate``."""
+    with _video(found.request, media, progress) as (file, copied):
+        return rewriter.copy(file, target, found.request.probe.first_picture_s, copied)
+
+
+@contextmanager
+def _video(request: JobRequest, media: Media, progress: Progress) -> Iterator[tuple[BinaryIO, Progress]]:
+    """The request's video, compared by its content, and ``progress`` up to its probed duration."""
+    duration_s = request.probe.duration_s  # a header may declare none
+
+    def compared(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        progress(0.0, duration_s, SECONDS)
+
+    def written(done: float, total: float, unit: str) -> None:  # noqa: ARG001
+        progress(done, duration_s, SECONDS)
+
+    with media.open(request.video_uri) as file:
+        if content_sha256(file, compared)[0] != request.video_sha256:
+            raise BadInput(
+                f"{request.video_uri} is no longer the video that the report was made from.",
+                "put it back, or submit it as a new job",
+            )
+        yield file, written
 
 
 def clip(found: StoredReport, services: Services, part: Interval, target: Path, progress: Progress) -> Rewritten:

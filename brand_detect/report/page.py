@@ -65,10 +65,12 @@ MADE: Mapping[str, str] = {
 SERVED: Mapping[str, str] = {**DOCUMENTS, "report.html": "text/html; charset=utf-8", **MADE}
 """All that the service gives, the page as a file among them."""
 SCRIPT = (
-    *("ask", "elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel", "gallery"),
-    *("unresolved", "corrections", "annotated", "begin"),
+    *("ask", "data", "elements", "rows", "totals", "filters", "table", "timeline", "pictures", "screen", "panel"),
+    *("gallery", "unresolved", "corrections", "making", "annotated", "begin"),
 )
 """The files of the page's script in order: one function, so that each sees what those before it define."""
+PLAYER = ("script/ask", "script/elements", "script/making", "player")
+"""The same of the script that the service adds."""
 LISTED_CLUSTERS = 200
 PICTURED_CLUSTERS = 48
 
@@ -128,7 +130,7 @@ def render(
     clusters = [c for c in report.unresolved[:PICTURED_CLUSTERS] if c.frame is not None]
     shown = _pictures(report, clusters, frames, codec, params.thumbnail_px, left)
     data["pictures"] = shown.data()
-    script, style = _script(), _asset("page.css")
+    script, style = _function(tuple(f"script/{name}" for name in SCRIPT)), _asset("page.css")
     return template("page.html").render(
         script=script,
         style=style,
@@ -149,7 +151,7 @@ def render(
 
 def player() -> tuple[str, str]:
     """The script that plays the video on a page before a service, and its hash for the page's policy."""
-    script = _asset("player.js")
+    script = _function(PLAYER)
     return script, f"'{_digest(script)}'"
 
 
@@ -235,7 +237,6 @@ def _data(
         "figures": [f._asdict() for f in figures],
         "leading": leading(figures),
         "colors": [[_css(color) for color in pair] for pair in colors_of([*number])],
-        "codec": report.job.probe.codec,
         "first_picture_s": report.job.probe.first_picture_s,
         "zones": ZONES,
         "rules": RULES,
@@ -374,9 +375,9 @@ def _embedded(data: dict[str, Any]) -> str:
 
 
 @cache
-def _script() -> str:
-    parts = (_asset(f"script/{name}.js") for name in SCRIPT)
-    return "\n".join(('(() => {\n"use strict";', *parts, "})();\n"))
+def _function(names: Sequence[str]) -> str:
+    """The scripts of these names as one function."""
+    return "\n".join(('(() => {\n"use strict";', *(_asset(f"{name}.js") for name in names), "})();\n"))
 
 
 @cache

@@ -2,37 +2,31 @@
 // stills: if the video cannot be played, they stay. The two talk by events: "exposure" and "seek" say where to go to,
 // "playhead" says where the video is, in seconds.
 (() => {
-  "use strict";
-
   const PART_S = 60; // boxes are fetched by the minute
   const MOST_PARTS = 10;
   const AGAIN_MS = 10_000;
   const NARROW_PX = 500; // a narrower player names the chosen brand alone
   const CONTROLS_PX = 64; // height of the video's controls, which labels leave free
   const LABEL_PX = 16;
+  const COPY = 'video/mp4; codecs="avc1.640028, mp4a.40.2"';
+  const COPY_SHARE = 0.5; // of the video's length is what a copy takes on two cores, at most
   const HIDDEN = 0.1; // largest share that a label may hide of a box around it
-  const { service, brands, colors, codec, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
+  const { service, brands, colors, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
   const place = document.getElementById("screen");
   if (!service || !service.video || !place) return;
 
-  const make = (tag, props, ...children) => {
-    const node = Object.assign(document.createElement(tag), props);
-    node.append(...children);
-    return node;
-  };
-  const video = make("video", { controls: true, preload: "metadata", playsInline: true, src: service.video });
-  video.setAttribute("controlslist", "nofullscreen"); // the boxes would stay behind
-  video.setAttribute("aria-label", "The video");
-  const canvas = make("canvas", {});
-  canvas.setAttribute("aria-hidden", "true");
-  const frame = make("div", { className: "player" }, video, canvas);
-  const shown = make("input", { type: "checkbox", checked: true });
-  const full = make("button", { type: "button", className: "button", textContent: "Full screen" });
-  const controls = make("div", { className: "controls" }, make("label", {}, shown, " Boxes"), full);
-  const says = make("p", { className: "says", hidden: true });
-  says.setAttribute("role", "status");
-  place.append(frame, controls, says);
-  frame.hidden = controls.hidden = true;
+  const video = el("video", {
+    controls: true, controlslist: "nofullscreen", // the boxes would stay behind
+    preload: "metadata", playsinline: true, "aria-label": "The video", src: service.playable ?? service.video,
+  });
+  const canvas = el("canvas", { "aria-hidden": "true" });
+  const frame = el("div", { class: "player", hidden: true }, video, canvas);
+  const shown = el("input", { type: "checkbox", checked: true });
+  const full = el("button", { type: "button", class: "button" }, "Full screen");
+  const controls = el("div", { class: "controls", hidden: true }, el("label", {}, shown, " Boxes"), full);
+  const says = el("p", { class: "says", role: "status", hidden: true });
+  const offer = el("p", { class: "controls", hidden: true });
+  place.append(frame, controls, says, offer);
 
   // ---- boxes
 
@@ -160,18 +154,31 @@
   new ResizeObserver(draw).observe(frame);
   new ResizeObserver(() => document.body.style.setProperty("--docked", `${place.offsetHeight}px`)).observe(place, { box: "border-box" });
 
+  const isCopy = () => video.getAttribute("src") !== service.video;
   async function explain() {
     frame.hidden = controls.hidden = true;
     document.body.classList.remove("plays");
-    let why = `This browser cannot play the video (${codec}).`;
+    let why = `This browser does not play ${isCopy() ? "the copy, H.264 in MP4" : service.encoding}.`;
+    let copies = service.copy && !isCopy() && video.canPlayType(COPY);
     try {
-      const answer = await fetch(service.video, { headers: { Range: "bytes=0-0" } });
-      if (!answer.ok) why = (await answer.json()).detail;
+      const answer = await fetch(video.src, { headers: { Range: "bytes=0-0" } });
+      if (!answer.ok) [why, copies] = [(await answer.json()).detail, false];
     } catch {
-      why = "The video could not be loaded.";
+      [why, copies] = ["The video could not be loaded.", false];
+    }
+    if (copies && service.duration_s > 60 * service.copy_min) {
+      why += ` It is longer than the ${service.copy_min} minutes of which a copy is made here.`;
+    } else if (copies) {
+      const about = `for it and other browsers: about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open`;
+      offerVideo(offer, service.copy, "Make a copy that it plays", about, onCopy);
     }
     says.textContent = `${why} A still picture of each exposure is shown instead.`;
     says.hidden = false;
+  }
+  function onCopy(address) {
+    says.hidden = true;
+    video.addEventListener("loadeddata", () => video.focus(), { once: true });
+    video.src = address;
   }
   video.addEventListener("error", explain);
   video.addEventListener("loadedmetadata", () => {

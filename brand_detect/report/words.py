@@ -3,8 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import PurePosixPath
 
 from brand_detect.domain.contracts.verdicts import Rule
+from brand_detect.domain.job import Probe
+from brand_detect.domain.media import file_name
 from brand_detect.domain.placements import Placement
 
 LETTERS = 120
@@ -21,6 +24,17 @@ RULES: Mapping[str, str] = {
     Rule.review: "a person named it",
 }
 """How a brand was identified."""
+
+CODECS: Mapping[str, str] = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4 Visual",
+    "mjpeg": "Motion JPEG",
+    "prores": "ProRes",
+    "dnxhd": "DNxHD",
+}
+"""FFmpeg's names of codecs in words, where they differ."""
 
 
 def fixed(value: float, decimals: int) -> Decimal:
@@ -62,6 +76,13 @@ def percent(share: float) -> str:
     if 0 < value < 0.005:
         return "< 0.01 %"
     return f"{fixed(value, 0 if value >= 10 else 1 if value >= 1 else 2)} %"
+
+
+def encoding(probe: Probe, uri: str) -> str:
+    """How a video is encoded: ``MPEG-4 Visual in AVI``, ``H.264 (yuv422p10le) in MOV``."""
+    pixels = "" if probe.pix_fmt in ("yuv420p", "yuvj420p") else f" ({probe.pix_fmt})"
+    container = PurePosixPath(file_name(uri)).suffix[1:].upper() or probe.container
+    return f"{CODECS.get(probe.codec, probe.codec)}{pixels} in {container}"
 
 
 def has_placement(placements: Iterable[str]) -> bool:

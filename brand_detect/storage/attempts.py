@@ -47,6 +47,11 @@ class AttemptRef:
         """The path of the video with a report's boxes, if one was made."""
         return f"{self.job_id}/{EXPORTS}/{self.attempt}.mp4"
 
+    @property
+    def playable(self) -> str:
+        """The path of the copy for browsers of a request's video, if one was made; all its reports share it."""
+        return f"{self.job_id}/{EXPORTS}/{self.attempt}-playable.mp4"
+
     def __str__(self) -> str:
         return self.path
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.job import JOB_ID, check_job_id
-from brand_detect.domain.pipeline import LINE, Stage
+from brand_detect.domain.pipeline import LINE, ROOT, Stage
 from brand_detect.domain.tables import SCHEMA_VERSION
 from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.attempts import AttemptRef, AttemptWriter
@@ -182,10 +182,10 @@ class Store:
         return self.blobs.last_written_s(ref.path)
 
     def remove(self, ref: AttemptRef) -> None:
-        """Remove an attempt for good, manifest first, so that no reader sees half of it; with a report its video."""
-        drawn = [ref.annotated] if ref.stage == Stage.compile_report else []
-        for path in (ref.file(NAME), *drawn):
-            with suppress(Missing):  # unfinished, never drawn, or being removed by another process
+        """Remove an attempt for good, manifest first, so that no reader sees half of it; its video with it."""
+        videos = {Stage.compile_report: [ref.annotated], ROOT: [ref.playable]}
+        for path in (ref.file(NAME), *videos.get(ref.stage, [])):
+            with suppress(Missing):  # unfinished, never made, or being removed by another process
                 self.blobs.remove(path)
         self.blobs.remove_folder(ref.path)
 

@@ -34,6 +34,12 @@ def rewrite(
         return target, PyAvRewriter().rewrite(file, target, draw, silent, part)
 
 
+def copied(source: Path, first_picture_s: float = 0.0) -> tuple[Path, Rewritten]:
+    target = source.with_name("copied.mp4")
+    with source.open("rb") as file:
+        return target, PyAvRewriter().copy(file, target, first_picture_s, silent)
+
+
 def times(path: Path, kind: str = "video") -> list[tuple[Fraction, Fraction]]:
     """When each packet is shown, and for how long."""
     with av.open(str(path)) as container:
@@ -319,3 +325,86 @@ def test_the_encoder_chooses_its_key_pictures(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "a.mp4", [scene(0)] * 50, keyint=1)
     with av.open(str(rewrite(source, None)[0])) as container:
         assert sum(packet.is_keyframe for packet in container.demux(video=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        ("avi", "mpeg4", "yuv420p"),
+        ("mkv", "libx264", "yuv420p10le"),
+        ("mov", "prores_ks", "yuv422p10le"),
+        ("ts", "mpeg2video", "yuv420p"),
+    ],
+)
+def test_a_copy_shows_the_same_pictures_at_the_same_times_in_what_browsers_play(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str
+) -> None:
+    shown = [numbered(n) for n in range(75)]
+    source = write_clip(tmp_path / f"a.{suffix}", shown, codec=codec, pix_fmt=pix_fmt)
+    target, made = copied(source, first_picture_s=0.48)
+    assert numbers(target) == numbers(source) == [*range(75)]
+    assert [float(t) for t, _ in times(target)] == pytest.approx([0.48 + n / 25 for n in range(75)], abs=1e-4)
+    assert made.frames == 75
+    with av.open(str(target)) as container:
+        [stream] = container.streams
+        assert isinstance(stream, av.VideoStream)
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        keys = [float(p.pts * p.time_base) for p in container.demux(stream) if p.is_keyframe and p.pts is not None]
+    assert {0.48, 1.48, 2.48} <= {round(t, 4) for t in keys}, "a key picture each second"
+    data = target.read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat")
+
+
+def test_a_copy_has_key_pictures_by_time_at_a_variable_frame_rate(tmp_path: Path) -> None:
+    at = [0.0, 0.04, 0.2, 0.9, 1.1, 1.14, 2.6, 2.64]
+    source = write_clip(tmp_path / "a.mkv", [scene(0)] * 8, times_s=at)
+    target, _ = copied(source)
+    assert [float(t) for t, _ in times(target)] == pytest.approx(at, abs=1e-6)
+    with av.open(str(target)) as container:
+        keys = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.is_keyframe and p.pts is not None]
+    assert keys == pytest.approx([0.0, 1.1, 2.6], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "turn", "expected"),
+    [
+        ((1920, 1080), 0, (1280, 720)),
+        ((161, 91), 0, (160, 90)),
+        ((1080, 1920), 0, (404, 720)),
+        ((1920, 1080), 90, (404, 720)),
+    ],
+)
+def test_a_copy_has_even_sides_and_at_most_720_rows(
+    tmp_path: Path, size: tuple[int, int], turn: int, expected: tuple[int, int]
+) -> None:
+    picture = scene(3, *size)
+    codec: dict[str, Any] = {"codec": "ffv1", "pix_fmt": "bgr0"} if size[0] % 2 else {"rotation_deg": turn}
+    source = write_clip(tmp_path / ("a.mkv" if size[0] % 2 else "a.mp4"), [picture] * 3, **codec)
+    [first, *_] = pictures(copied(source)[0])
+    assert first.shape[1::-1] == expected
+    upright = np.rot90(pictures(source)[0], -turn // 90)
+    assert abs(first.mean() - upright.mean()) < 1.5
+    assert abs(first[: first.shape[0] // 3].mean() - upright[: upright.shape[0] // 3].mean()) < 3
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "pcm_s16le"), ("mkv", "wavpack"), ("ts", "mp2")])
+def test_sound_of_a_copy_becomes_aac_beside_the_same_pictures(tmp_path: Path, suffix: str, codec: str) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)], options={"bf": "0"})
+    source = with_sound(tmp_path / f"a.{suffix}", clip, codec=codec)
+    target, made = copied(source)
+    assert (made.sound, made.notes) == ("aac", ())
+    with av.open(str(target)) as container:
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
+        sound = container.streams.audio[0]
+        begin_s = float((sound.start_time or 0) * (sound.time_base or 0))
+    assert len(heard) / 48_000 == pytest.approx(2.0, abs=0.1)
+    assert abs(begin_s) < 0.05
+    loud = np.abs(heard[4800:-9600])
+    assert loud.max() == pytest.approx(0.25, abs=0.05), "the tone of the source"
+
+
+def test_aac_of_a_copy_is_copied(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)])
+    source = with_sound(tmp_path / "a.mp4", clip)
+    target, _ = copied(source)
+    assert times(target, "audio") == times(source, "audio")

@@ -180,7 +180,7 @@ def test_a_video_whose_first_picture_comes_late_is_not_shifted(served: tuple[Bro
 
 
 @pytest.mark.parametrize(
-    ("job_id", "words"), [("old", "This browser cannot play the video (mpeg4)."), ("gone", "There is no file")]
+    ("job_id", "words"), [("old", "This browser does not play MPEG-4 Visual in MP4."), ("gone", "There is no file")]
 )
 def test_a_video_that_cannot_be_played_leaves_the_pictures(
     served: tuple[Browser, str], job_id: str, words: str
@@ -194,7 +194,7 @@ def test_a_video_that_cannot_be_played_leaves_the_pictures(
         assert page.locator("video").is_hidden()
         page.locator(".track .bar").first.click()
         expect(page.locator("#panel")).to_be_visible()
-        expect(page.get_by_role("button", name="Play")).to_be_hidden()
+        expect(page.get_by_role("button", name="▶ Play")).to_be_hidden()
 
 
 def test_on_a_wide_screen_the_video_stays_beside_what_is_corrected(served: tuple[Browser, str]) -> None:
@@ -226,7 +226,7 @@ def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]
     browser, reports = served
     with sound_page(browser, f"{reports}/gone") as page:
         page.get_by_role("button", name="Make the video with boxes").click()
-        expect(page.locator("#drawing")).to_contain_text("It was not drawn. There is no file")
+        expect(page.locator("#drawing")).to_contain_text("It was not made. There is no file")
     with sound_page(browser, f"{reports}/old") as page:
         expect(page.locator("#drawing")).to_contain_text("up to 20 minutes")
         assert faults(page) == []
@@ -251,7 +251,7 @@ def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkey
         finally:
             ended.set()
 
-    monkeypatch.setattr("brand_detect.api.annotated.annotate", endless)
+    monkeypatch.setattr("brand_detect.api.videos.annotate", endless)
     browser, reports = served
     with sound_page(browser, f"{reports}/match") as page:
         page.get_by_role("button", name="Make the video with boxes").click()
@@ -269,15 +269,15 @@ def test_the_page_says_what_kept_a_video_from_being_drawn(
     def broken(*_: Any) -> None:
         raise KeyError("a box")
 
-    monkeypatch.setattr("brand_detect.api.annotated.annotate", broken)
+    monkeypatch.setattr("brand_detect.api.videos.annotate", broken)
     browser, reports = served
     with sound_page(browser, f"{reports}/match") as page:
         make, says = page.get_by_role("button", name="Make the video with boxes"), page.locator("#drawing")
         make.click()
-        expect(says).to_contain_text("It was not drawn. Internal error: KeyError.")
+        expect(says).to_contain_text("It was not made. Internal error: KeyError.")
         page.context.set_offline(True)
         make.click()
-        expect(says).to_contain_text("It was not drawn. The service cannot be reached.")
+        expect(says).to_contain_text("It was not made. The service cannot be reached.")
 
 
 def test_the_page_tells_waiting_from_drawing(served: tuple[Browser, str]) -> None:
@@ -288,9 +288,9 @@ def test_the_page_tells_waiting_from_drawing(served: tuple[Browser, str]) -> Non
         says = page.locator("#drawing")
         expect(says).to_contain_text("Waiting for its turn…")
         page.evaluate('globalThis.tell(\'{"done_s": 0, "total_s": 4}\')')
-        expect(says).to_contain_text("Drawn: 0.0 s of 4.0 s")
+        expect(says).to_contain_text("Made: 0.0 s of 4.0 s")
         page.evaluate("globalThis.lose()")
-        expect(says).to_contain_text("It was not drawn. The service ended before the video was drawn.")
+        expect(says).to_contain_text("It was not made. The service ended before the video was made.")
 
 
 def test_only_a_served_page_has_the_player_and_its_policy_in_the_header(served: tuple[Browser, str]) -> None:

@@ -168,6 +168,15 @@ def test_an_attempt_is_removed_manifest_first(store: Store, monkeypatch: pytest.
     assert store.folders("match", "extract_frames") == []
 
 
+def test_the_copy_of_a_requests_video_goes_with_it(store: Store):
+    request, report = (AttemptRef("match", stage, "a-0") for stage in ("job_request", "compile_report"))
+    store.blobs.put(request.playable, b"copied")
+    store.remove(report)
+    assert store.blobs.exists(request.playable), "other reports of the request share it"
+    store.remove(request)
+    assert not store.blobs.exists(request.playable)
+
+
 def test_the_video_with_a_reports_boxes_goes_with_it(store: Store):
     gone, stays = (AttemptRef("match", "compile_report", name) for name in ("a-0", "b-0"))
     for ref in (gone, stays):

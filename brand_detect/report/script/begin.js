@@ -4,7 +4,7 @@ document.body.append(panel);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") { hideTip(); if (!panel.hidden) closePanel(); }
 });
-globalThis.brandDetect = { service, codec: data.codec, first_picture_s: data.first_picture_s, start_s: START, brands: brands.map((brand) => cut(brand.brand, 40)), colors: data.colors }; // for the player
+globalThis.brandDetect = { service, first_picture_s: data.first_picture_s, start_s: START, brands: brands.map((brand) => cut(brand.brand, 40)), colors: data.colors }; // for the player
 if (brands.length) {
   bigPicture.build();
   buildFilters();

@@ -1,8 +1,4 @@
-const data = JSON.parse(document.getElementById("data").textContent);
-const service = JSON.parse(document.getElementById("service").textContent);
-const [START, END] = data.range_s;
 const LETTERS = 120;
-document.documentElement.classList.add("js");
 
 // ---- elements and words
 

@@ -1,4 +1,4 @@
-"""The video with boxes over HTTP: drawn once while somebody waits, kept, given; and what is said when it cannot be."""
+"""Videos made of a report's, over HTTP: once while somebody waits, kept, given; and what is said when none can be."""
 
 import json
 import tempfile
@@ -16,8 +16,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from brand_detect.api import annotated, create_app, stored
+from brand_detect.api import create_app, videos
 from brand_detect.api.shared import MOST_WAITING
+from brand_detect.api.stored import MadeVideo
 from brand_detect.domain.settings import Settings
 from brand_detect.storage.blobs import Blobs
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
@@ -25,6 +26,7 @@ from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_reports import MEANT, ScriptedClient, service
 
 VIDEO = "/reports/match/annotated.mp4"
+COPY = "/reports/match/playable.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def http(made: Path) -> TestClient:
     return service(ScriptedClient(), made, settings={"media_roots": (str(made),)})
 
 
-def drawn(http: TestClient) -> list[dict[str, Any]]:
-    answer = http.post(VIDEO, headers=MEANT)
+def drawn(http: TestClient, address: str = VIDEO) -> list[dict[str, Any]]:
+    answer = http.post(address, headers=MEANT)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
     return [json.loads(line) for line in answer.text.splitlines()]
 
@@ -56,8 +58,8 @@ class Drawing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.may_end, self.ended, self.times = Event(), Event(), Event(), 0
-        monkeypatch.setattr(annotated, "annotate", self)
-        monkeypatch.setattr(annotated, "TOLD_S", 0.02)
+        monkeypatch.setattr(videos, "annotate", self)
+        monkeypatch.setattr(videos, "TOLD_S", 0.02)
 
     def __call__(self, *arguments: Any) -> None:
         target, progress = arguments[-2:]
@@ -81,12 +83,18 @@ def kept(folder: Path) -> list[Path]:
     return [*(folder / "store" / "match").glob("_exports/*")]
 
 
-def test_a_video_that_is_too_long_is_refused_with_another_way(http: TestClient, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(annotated, "LONGEST_DRAWN_MIN", 0)
-    answer = http.post(VIDEO, headers=MEANT)
+@pytest.mark.parametrize(
+    ("address", "way", "limit"),
+    [(VIDEO, "brand-detect export match --format mp4", "draw_min"), (COPY, "submit a copy", "copy_min")],
+)
+def test_a_video_that_is_too_long_is_refused_with_another_way(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, address: str, way: str, limit: str
+):
+    monkeypatch.setattr(MadeVideo, "longest_min", 0)
+    answer = http.post(address, headers=MEANT)
     assert answer.status_code == 400
-    assert "brand-detect export match --format mp4" in answer.json()["hint"]
-    assert f'"draw_min": {stored.LONGEST_DRAWN_MIN}' in http.get("/reports/match").text
+    assert way in answer.json()["hint"]
+    assert f'"{limit}": 0' in http.get("/reports/match").text
 
 
 def test_a_video_that_is_gone_is_said_in_the_last_line(http: TestClient, made: Path):
@@ -101,6 +109,7 @@ def test_a_video_that_is_gone_is_said_in_the_last_line(http: TestClient, made: P
 def test_only_who_means_it_may_draw(http: TestClient):
     assert http.post(VIDEO).status_code == 403
     assert http.post("/reports/nobody/annotated.mp4", headers=MEANT).status_code == 404
+    assert http.post("/reports/match/other.mp4", headers=MEANT).status_code == 400
 
 
 def test_who_hangs_up_stops_the_drawing(made: Path, monkeypatch: pytest.MonkeyPatch):
@@ -117,14 +126,14 @@ def test_who_hangs_up_at_the_end_finds_nothing_kept(made: Path, monkeypatch: pyt
     ended = Event()
 
     def deaf(*arguments: Any) -> None:
-        with suppress(annotated._Left):
+        with suppress(videos._Left):
             while True:
                 arguments[-1](1.0, 10_000, "seconds of video")
                 time.sleep(0.01)
         arguments[-2].write_bytes(b"video")
         ended.set()
 
-    monkeypatch.setattr(annotated, "annotate", deaf)
+    monkeypatch.setattr(videos, "annotate", deaf)
     with serving(served(made)) as address, ExitStack() as open_ones:
         answer, lines = posted(open_ones, address)
         next(lines)
@@ -164,7 +173,7 @@ def test_one_is_drawn_at_a_time_and_who_leaves_the_queue_gives_the_place_back(
         assert drawing.begun.wait(20)
         waiting = [posted(open_ones, address) for _ in range(MOST_WAITING)]
         assert [[*islice(lines, 3)] for _, lines in waiting] == [[{}] * 3] * MOST_WAITING
-        busy = {"detail": "Other videos are being drawn."}
+        busy = {"detail": "Other videos are being made."}
         assert [line for line in posted(open_ones, address)[1] if line] == [busy]
 
         for answer, _ in waiting:
@@ -207,7 +216,7 @@ def test_an_error_that_nobody_foresaw_is_said_and_logged(
     def broken(*_: Any) -> None:
         raise KeyError("a box")
 
-    monkeypatch.setattr(annotated, "annotate", broken)
+    monkeypatch.setattr(videos, "annotate", broken)
     assert drawn(http)[-1] == {"detail": "Internal error: KeyError."}
     assert "KeyError: 'a box'" in caplog.text
 
@@ -225,3 +234,25 @@ def test_it_is_drawn_once_kept_and_linked(http: TestClient, made: Path, monkeypa
     drawing.may_end.set()
     assert drawn(http)[-1] == told
     assert drawing.times == 0
+
+
+def test_a_copy_is_made_once_for_all_reports_of_a_request_and_played_by_ranges(http: TestClient, made: Path):
+    answer = http.get(COPY)
+    assert (answer.status_code, "make it from the report's page" in answer.json()["detail"]) == (404, True)
+    assert f'"copy": "{COPY}?report=' in http.get("/reports/match").text
+    told = drawn(http, COPY)[-1]
+    [path] = [path for path in kept(made) if "playable" in path.name]
+    [request] = (made / "store" / "match" / "job_request").iterdir()
+    assert path.name == f"{request.name}-playable.mp4"
+    page = http.get("/reports/match").text
+    assert f'"playable": "{told["address"]}"' in page
+    assert '"copy":' not in page
+
+    whole = http.get(told["address"])
+    assert (whole.status_code, whole.content) == (200, path.read_bytes())
+    assert whole.headers["content-disposition"] == 'attachment; filename="match-playable.mp4"'
+    part = http.get(told["address"], headers={"Range": "bytes=100-199", "If-Range": whole.headers["etag"]})
+    assert (part.status_code, part.content) == (206, whole.content[100:200])
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
+    assert http.get(told["address"], headers={"Range": "bytes=999999999-"}).status_code == 416
+    path.unlink()

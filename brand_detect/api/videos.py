@@ -1,16 +1,16 @@
-"""The video with a report's boxes: drawn while somebody waits for it, kept in the store, and given."""
+"""Videos made of a report's, with its boxes or for browsers: made while somebody waits, kept in the store, given."""
 
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from logging import getLogger
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -19,23 +19,27 @@ from starlette.exceptions import HTTPException
 from brand_detect.api.answers import broken, problems
 from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS
+from brand_detect.api.media import PartAsked
 from brand_detect.api.shared import OneAtATime
-from brand_detect.api.stored import LONGEST_DRAWN_MIN, ReportAsked, StoredReports
+from brand_detect.api.stored import MadeVideo, ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Canvas, Media, Progress, VideoRewriter
-from brand_detect.operations.exports import SECONDS, StoredReport, annotate
+from brand_detect.operations.exports import SECONDS, StoredReport, annotate, copy
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 
 TOLD_S = 1.0
 """Time between two lines about what is done."""
 ENDING_S = 3.0
-"""Longest wait at the service's end for what is being drawn, so that no temporary file is left."""
+"""Longest wait at the service's end for what is being made, so that no temporary file is left."""
+PIECE_BYTES = 2**22
 LINES = "application/x-ndjson"
-VIDEO = f"{REPORTS}/{{job_id}}/annotated.mp4"
+VIDEO = f"{REPORTS}/{{job_id}}/{{kind}}.mp4"
+NAMES = {MadeVideo.annotated: "boxes", MadeVideo.playable: "playable"}
+"""The ends of the files' names."""
 
 
-def annotated_router(
+def video_router(
     stored: StoredReports,
     store: Store,
     media: Media,
@@ -44,22 +48,29 @@ def annotated_router(
     may_see: Sequence[Dependency],
     may_change: Sequence[Dependency],
 ) -> APIRouter:
-    """The endpoints for the video with boxes; one is drawn at a time."""
+    """The endpoints for the videos; one is made at a time."""
     running = _Running()
     router = APIRouter(lifespan=running.until_all_ended)
-    drawing = OneAtATime("Other videos are being drawn.")
+    making = OneAtATime("Other videos are being made.")
 
-    @router.get(
-        VIDEO,
-        response_class=Response,
-        responses={200: {"content": {"video/mp4": {"schema": {}}}}, **problems(404, 503)},
-        dependencies=may_see,
-    )
-    def given(job_id: str, report: ReportAsked = "") -> Response:
-        """The whole video with the report's boxes drawn in, once it was drawn: by a POST here, or by the asset
-        `annotated_video`."""
-        size_bytes, pieces = stored.annotated(job_id, report)
-        return attached(f"{job_id}-boxes.mp4", size_bytes, pieces)
+    @router.get(VIDEO, response_class=Response, responses={**PartAsked.responses}, dependencies=may_see)
+    def given(
+        job_id: str, kind: MadeVideo, asked: Annotated[PartAsked, Depends()], report: ReportAsked = ""
+    ) -> Response:
+        """A video made of the report's, once a POST here made it; `Range` asks for a part of it.
+
+        `annotated` has the report's boxes drawn in; the asset `annotated_video` makes it as well. `playable` is a copy
+        for browsers that do not play the video: H.264 and AAC in MP4, at most 720 pixels high, with the same times.
+        """
+        path = stored.video(kind, job_id, report)
+
+        def read(start: int, end: int) -> Iterator[bytes]:
+            for begin in range(start, end, PIECE_BYTES):
+                yield store.blobs.read(path, begin, min(begin + PIECE_BYTES, end))
+
+        size_bytes = store.blobs.size_bytes(path)
+        headers = attached(f"{job_id}-{NAMES[kind]}.mp4")
+        return asked.answer(size_bytes, f"{path}-{size_bytes}", "video/mp4", read, headers)
 
     @router.post(
         VIDEO,
@@ -67,42 +78,47 @@ def annotated_router(
         responses={200: {"content": {LINES: {"schema": {}}}}, **problems(403, 404, 503)},
         dependencies=may_change,
     )
-    async def draw(job_id: str, report: ReportAsked = "") -> Response:
-        """Draw the report's boxes into its video, and keep it for GET; a long video is refused.
+    async def make(job_id: str, kind: MadeVideo, report: ReportAsked = "") -> Response:
+        """Make a video of the report's, and keep it for GET; of a long video none is made.
 
         The answer is one line of JSON a second: `done_s` of `total_s`, neither before its turn; at last the `address`,
         or `detail` and `hint` of what went wrong. Whoever hangs up stops it, but while the finished video is stored:
         the next one who asks has it at once.
         """
-        found = await run_in_threadpool(_found, job_id, report)
-        address = f"{VIDEO.format(job_id=job_id)}?report={found.ref.attempt}"
+        found = await run_in_threadpool(_found, job_id, kind, report)
+        address = f"{VIDEO.format(job_id=job_id, kind=kind)}?report={found.ref.attempt}"
 
-        async def drawn(progress: Progress) -> dict[str, str]:
-            await drawing(_draw, found, progress)
+        async def made(progress: Progress) -> dict[str, str]:
+            await making(_make, found, kind, progress)
             return {"address": address}
 
-        return StreamingResponse(running.lines(drawn), media_type=LINES)
+        return StreamingResponse(running.lines(made), media_type=LINES)
 
-    def _found(job_id: str, report: str) -> StoredReport:
+    def _found(job_id: str, kind: MadeVideo, report: str) -> StoredReport:
         made = stored.made(job_id, report)
         found = StoredReport(store, AttemptRef(job_id, made.stage, made.attempt), made)
-        if found.request.probe.duration_s > 60 * LONGEST_DRAWN_MIN:
+        if found.request.probe.duration_s > 60 * kind.longest_min:
             raise BadInput(
-                f"The video is longer than {LONGEST_DRAWN_MIN} minutes: it is not drawn here.",
-                f"use the command line: brand-detect export {job_id} --format mp4",
+                f"The video is longer than {kind.longest_min} minutes: this is not made of it here.",
+                f"use the command line: brand-detect export {job_id} --format mp4"
+                if kind is MadeVideo.annotated
+                else "submit a copy of it in H.264 and MP4",
             )
         return found
 
-    def _draw(found: StoredReport, progress: Progress) -> None:
-        duration_s = found.request.probe.duration_s
+    def _make(found: StoredReport, kind: MadeVideo, progress: Progress) -> None:
+        duration_s, path = found.request.probe.duration_s, kind.path(found.manifest)
         progress(0.0, duration_s, SECONDS)
-        if store.blobs.exists(found.ref.annotated):  # drawn for somebody else while this one waited
+        if store.blobs.exists(path):  # made for somebody else while this one waited
             return
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "annotated.mp4"
-            annotate(found, media, rewriter, canvas, target, progress)
+            target = Path(folder) / f"{kind}.mp4"
+            if kind is MadeVideo.annotated:
+                annotate(found, media, rewriter, canvas, target, progress)
+            else:
+                copy(found, media, rewriter, target, progress)
             progress(duration_s, duration_s, SECONDS)
-            store.blobs.put_file(found.ref.annotated, target)
+            store.blobs.put_file(path, target)
 
     return router
 
@@ -149,7 +165,7 @@ class _Running:
             except HTTPException as e:
                 return {"detail": e.detail}
             except Exception as e:
-                getLogger(__name__).exception("A video could not be drawn.")
+                getLogger(__name__).exception("A video could not be made.")
                 return broken(e)
 
         task = asyncio.create_task(result())

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.api import create_app
+from brand_detect.api.stored import MadeVideo
 from brand_detect.client import Client
 from brand_detect.domain.settings import Settings
 from brand_detect.report.page import player
@@ -38,10 +39,18 @@ LINES = """() => {
 }"""
 """Answers the next request with the lines that the test tells."""
 
+SHOWN = """() => {
+  const pen = Object.assign(document.createElement('canvas'), { width: 16, height: 9 }).getContext('2d');
+  pen.drawImage(document.querySelector('video'), 0, 0, 16, 9);
+  const { data } = pen.getImageData(0, 0, 16, 9);
+  return data.filter((_, i) => i % 4 !== 3).reduce((sum, value) => sum + value, 0) / (3 * 16 * 9);
+}"""
+"""Mean brightness of the picture that the video shows."""
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str]]:
-    """A browser, and the address of the reports ``match``, ``old`` of a codec that no browser plays, and ``gone``."""
+    """A browser, and the address of the reports: ``match``, ``late``, ``gone``, and two that no browser plays."""
     folder = tmp_path_factory.mktemp("player")
     with pipeline(folder) as built:
         dark = np.full((180, 320, 3), 60, np.uint8)
@@ -50,6 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, 
             "match": two_shot_clip(folder / "match.mp4", seconds=6.0),
             "late": two_shot_clip(folder / "late.mp4", seconds=6.0, begin_s=2.0),
             "old": write_clip(folder / "old.mp4", [dark] * 40, fps=10, codec="mpeg4"),
+            "tape": two_shot_clip(folder / "tape.avi", seconds=6.0, codec="mpeg4"),
             "gone": two_shot_clip(folder / "gone.mp4", seconds=3.0),
         }
         for job_id, clip in clips.items():
@@ -238,6 +248,46 @@ def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]
         with page.expect_download() as download:
             link.click()
         assert download.value.suggested_filename == "old-boxes.mp4"
+
+
+def test_a_copy_is_made_of_a_video_that_does_not_play_and_played_from_then_on(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/tape") as page:
+        offer = page.locator("#screen p.controls")
+        expect(page.locator("#screen .says")).to_contain_text("This browser does not play MPEG-4 Visual in AVI.")
+        expect(offer).to_contain_text("about 1 minute, with this page open")
+        assert faults(page) == []
+        page.get_by_role("button", name="Make a copy that it plays").press("Enter")
+        expect(page.locator("video")).to_be_focused(timeout=30_000)
+        page.locator("body.plays").wait_for()
+        expect(offer).to_be_hidden()
+        expect(page.locator("#screen .says")).to_be_hidden()
+        assert faults(page) == []
+        page.reload()
+        page.locator("body.plays").wait_for()
+        page.locator(".track .bar").first.click()
+        [track] = page.evaluate(
+            "fetch(globalThis.brandDetect.service.boxes + '&from_s=0&to_s=6').then(r => r.json()).then(r => r.tracks)"
+        )
+        left, top, _, bottom = track["boxes"][0]
+        page.wait_for_function(f"() => ({DRAWN})({[left, (top + bottom) / 2]}).length > 0")
+        end = track["spans_s"][-1][1]
+        cut = []
+        for t in (end - 0.15, end + 0.05):
+            page.evaluate("t => document.dispatchEvent(new CustomEvent('seek', { detail: t }))", t)
+            page.wait_for_function("() => !document.querySelector('video').seeking")
+            cut.append(page.evaluate(SHOWN))
+        assert abs(cut[0] - cut[1]) > 20, "the exposure ends where the picture changes"
+
+
+def test_a_video_too_long_for_a_copy_is_said_and_none_offered(
+    served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MadeVideo, "longest_min", 0)
+    browser, reports = served
+    with sound_page(browser, f"{reports}/old") as page:
+        expect(page.locator("#screen .says")).to_contain_text("longer than the 0 minutes of which a copy is made here")
+        expect(page.get_by_role("button", name="Make a copy")).to_be_hidden()
 
 
 def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:

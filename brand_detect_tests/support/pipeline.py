@@ -170,7 +170,7 @@ def with_an_open_text(folder: Path) -> Path:
     return folder
 
 
-def two_shot_clip(path: Path, seconds: float = 4.0, begin_s: float = 0.0) -> Path:
+def two_shot_clip(path: Path, seconds: float = 4.0, begin_s: float = 0.0, codec: str = "libx264") -> Path:
     """A dark shot, then a bright one, each with another half darker and a moving square; 320 x 180 at 10 a second.
 
     The file's clock shows its first picture at ``begin_s``.
@@ -187,7 +187,8 @@ def two_shot_clip(path: Path, seconds: float = 4.0, begin_s: float = 0.0) -> Pat
             picture[100:140, (9 * n) % 280 : (9 * n) % 280 + 40] = (0, 40, 200)
             yield picture
 
-    return write_clip(path, pictures(), fps=10, times_s=[begin_s + n / 10 for n in range(count)] if begin_s else None)
+    times_s = [begin_s + n / 10 for n in range(count)] if begin_s else None
+    return write_clip(path, pictures(), fps=10, codec=codec, times_s=times_s)
 
 
 @cache

@@ -27,6 +27,8 @@ WAITING = 1000
 """Sound packets that wait for the first picture: those of the last 20 seconds or more."""
 SOUND_BEHIND_S = 3.0
 """How far behind its pictures the sound of a part is looked for in the file."""
+ORDINARY = ("yuv420p", "yuv420p10le", "yuv422p", "yuv422p10le")
+"""Pixels that become yuv420p directly with no worse colours, in two fifths of the time."""
 LIMITED = 1
 """FFmpeg's code for limited colour range, that of ordinary video."""
 COPIED_PX = 720
@@ -179,8 +181,8 @@ class _Rewriting:
         turn = turn_of(picture)
         width, height = self._size(picture)
         matrix = picture.colorspace  # the same in both directions; if undeclared, both guess alike
-        ordinary = picture.format.name == "yuv420p" and picture.color_range in (0, LIMITED)
-        if draw is None and ordinary and not turn and width % 2 == height % 2 == 0:  # takes two fifths of the time
+        ordinary = picture.format.name in ORDINARY and picture.color_range in (0, LIMITED)
+        if draw is None and ordinary and not turn and width % 2 == height % 2 == 0:
             return picture.reformat(width, height, "yuv420p", interpolation=EXACT)
         bgr: Any = picture.to_ndarray(
             format="bgr24", width=width, height=height, dst_colorspace=matrix, interpolation=EXACT

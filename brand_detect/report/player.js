@@ -169,7 +169,7 @@
     if (copies && service.duration_s > 60 * service.copy_min) {
       why += ` It is longer than the ${service.copy_min} minutes of which a copy is made here.`;
     } else if (copies) {
-      const about = `for it and other browsers: about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open`;
+      const about = `about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open`;
       offerVideo(offer, service.copy, "Make a copy that it plays", about, onCopy);
     }
     says.textContent = `${why} A still picture of each exposure is shown instead.`;

@@ -3,9 +3,10 @@
 import csv
 import gc
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import yaml
@@ -38,6 +39,12 @@ SUFFIXES = {*YAML_SUFFIXES, ".json", ".csv", ".tsv"}
 NULL = "tag:yaml.org,2002:null"
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+PART = 256
+"""Items of a long list that are read together: what is read again after a change."""
+_ITEM = re.compile(r"^- ", re.MULTILINE)
+_OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+"""What YAML takes for the end of a line as well."""
+
 Cell = str | list[str]
 
 
@@ -46,8 +53,11 @@ class Entry:
     """A brand as written in the list. Absent and empty cells are left out."""
 
     source: str
-    line: int
+    line: int = field(compare=False)
     cells: dict[str, Cell]
+
+    def __hash__(self) -> int:
+        return hash(str(self.cells.get("name")))
 
     def listed(self, column: str) -> list[str]:
         cell = self.cells.get(column, [])
@@ -166,7 +176,45 @@ def _split(cell: str, delimiter: str) -> list[str]:
     return [p.strip() for p in parts.split("|") if p.strip()]
 
 
+def parts_of(text: str, source: str) -> list[tuple[str, tuple[Entry, ...]]]:
+    """The parts of a YAML list that can be read apart, with their entries, whose lines count from their part's first.
+
+    Raises:
+        BadInput: the list is malformed; names ``source`` and the line.
+    """
+    parts = _parts(text)
+    try:
+        return [(part, _entries_of_part(part, source)) for part in parts]
+    except BadInput:
+        if len(parts) == 1:
+            raise
+        # A part begins inside a text in quotes, or refers to another. If none fails, they are what the whole is.
+        return [(text, _entries_of_part(text, source))]
+
+
+def _parts(text: str) -> list[str]:
+    """Parts of ``PART`` items each, the first with what precedes them; the whole if it is no plain list of lines."""
+    items = [found.start() for found in _ITEM.finditer(text)]
+    begins = [0, *items[PART::PART]]
+    has_documents = any(text.find(mark, items[0]) >= 0 for mark in ("\n---", "\n...")) if items else False
+    if has_documents or _OTHER_BREAKS.search(text):
+        return [text]
+    return [text[begin:end] for begin, end in zip(begins, [*begins[1:], len(text)], strict=True)]
+
+
+@lru_cache(maxsize=256)
+def _entries_of_part(text: str, source: str) -> tuple[Entry, ...]:
+    return tuple(_read_entries(text, source))
+
+
 def _yaml_entries(text: str, source: str) -> Iterator[Entry]:
+    line = 0
+    for part, entries in parts_of(text, source):
+        yield from (Entry(source, line + entry.line, entry.cells) for entry in entries)
+        line += part.count("\n")
+
+
+def _read_entries(text: str, source: str) -> Iterator[Entry]:
     """Reads nodes rather than values: they know their lines, and a brand named On or 3 stays text."""
     for item in items_of(text, source).value:
         line = item.start_mark.line + 1

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
@@ -50,6 +51,8 @@ _CODES = (
 COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
 _STORED = TypeAdapter(list[Brand])
+_Read = tuple[bytes, str]
+"""A list's content and its name."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Place:
         return cls(folder, own, tuple(f for f in layers if (f.is_file() or f in to_come) and f not in own))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Listed:
     """A brand with its entry and the logos listed for it."""
 
@@ -138,10 +141,16 @@ def load_catalog(
     if not place.lists:
         raise BadInput(f"The folder {path} holds no brand list.", "start with: brand-detect catalog add NAME")
     with without_gc():
-        listed = _checked(entry for file in place.own for entry in _entries(file, drafts))
-        for file in place.layers:
-            listed = _with_layer(listed, _entries(file, drafts))
-    return _with_pictures(listed, place.folder, artwork)
+        own, layers = (tuple(_read(file, drafts) for file in files) for files in (place.own, place.layers))
+        return _with_pictures(_merged(own, layers), place.folder, artwork)
+
+
+@lru_cache(maxsize=2)  # a list is read before and after each change
+def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> tuple[_Listed, ...]:
+    listed = _checked(entry for data, source in own for entry in entries_of(data, source))
+    for data, source in layers:
+        listed = _with_layer(listed, entries_of(data, source))
+    return tuple(listed)
 
 
 @cache
@@ -225,12 +234,11 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=vars).encode()
 
 
-def _entries(file: Path, drafts: Mapping[Path, bytes]) -> Iterable[Entry]:
+def _read(file: Path, drafts: Mapping[Path, bytes]) -> _Read:
     try:
-        data = drafts[file] if file in drafts else file.read_bytes()
+        return drafts[file] if file in drafts else file.read_bytes(), file.name
     except OSError as e:
         raise BadInput(f"The brand list {file} cannot be read: {e.strerror}.", "check the path") from e
-    return entries_of(data, file.name)
 
 
 def _checked(entries: Iterable[Entry]) -> list[_Listed]:
@@ -307,17 +315,27 @@ def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
     )
 
 
-def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
-    """Adds the exemplars to their brands; each belongs to one brand."""
+def _with_pictures(listed: tuple[_Listed, ...], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
+    """Adds the exemplars to their brands."""
     folder = folder.resolve()
+    return _pictured(listed, tuple(read_exemplar(folder, logo, entry, artwork) for _, entry, logo in _logos(listed)))
+
+
+def _logos(listed: Sequence[_Listed]) -> list[tuple[_Listed, Entry, str]]:
+    """The logos of the brands, those of the user's own lists first."""
+    named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
+    return sorted(named, key=lambda n: n[1].source in LAYERS)
+
+
+@lru_cache(maxsize=2)
+def _pictured(listed: tuple[_Listed, ...], read: tuple[tuple[Exemplar, Path], ...]) -> LoadedCatalog:
+    """The list with its logos, as they were ``read``; each belongs to one brand."""
     owners: dict[str, tuple[_Listed, Entry]] = {}
     where: dict[str, Path] = {}
     logos: set[Path] = set()
-    found: dict[str, set[Exemplar]] = {item.brand.brand_id: set() for item in listed}
+    found: defaultdict[str, set[Exemplar]] = defaultdict(set)
     given: set[str] = set()
-    named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
-    for item, entry, logo in sorted(named, key=lambda n: n[1].source in LAYERS):
-        exemplar, file = read_exemplar(folder, logo, entry, artwork)
+    for (item, entry, logo), (exemplar, file) in zip(_logos(listed), read, strict=True):
         logos.add(file)
         other, other_entry = owners.setdefault(exemplar.exemplar_id, (item, entry))
         if other is not item:
@@ -333,14 +351,18 @@ def _with_pictures(listed: Sequence[_Listed], folder: Path, artwork: Artwork | N
         replace(
             item.brand,
             exemplars=tuple(sorted(found[brand_id], key=lambda e: e.exemplar_id)),
-            packaged=bool(found[brand_id]) and brand_id not in given,
+            packaged=brand_id not in given,
         )
+        if (brand_id := item.brand.brand_id) in found
+        else replace(item.brand, packaged=False)
+        if item.brand.packaged
+        else item.brand
         for item in listed
-        for brand_id in [item.brand.brand_id]
     )
     return LoadedCatalog(_catalog(brands), where, frozenset(logos))
 
 
+@lru_cache(maxsize=65_536)  # most of a list stays as it was
 def _brand(entry: Entry) -> Brand:
     name = entry.single("name")
     if not name:

@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, without_gc
+from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, parts_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
 from brand_detect.catalog.source import ICONS, IMPORTED, STARTER, LoadedCatalog, Place, load_catalog
 from brand_detect.domain.catalog import OWN_LIST, Brand, Exemplar
@@ -302,12 +302,13 @@ def with_brand(text: str, source: str, cells: Cells) -> str:
     at = next((n for n, entry in enumerate(before) if _is_named(entry, str(cells["name"]))), None)
     if at is None:
         expected = [*(e.cells for e in before), _without_empty(cells)]
-        changed = _appended(text, None if blank else items_of(text, source), cells)
+        last = None if blank else items_of(parts_of(text, source)[-1][0], source)
+        changed = _appended(text, last, cells)
     else:
         news = dict(_news(before[at], cells))
         joined = {c: v if c in SINGLE else [*before[at].listed(c), *v] for c, v in news.items()}
         expected = [e.cells if n != at else {**e.cells, **joined} for n, e in enumerate(before)]
-        changed = _spliced(text, _splices(text, items_of(text, source).value[at], news))
+        changed = _edited(text, source, at, lambda part, item: _splices(part, item, news))
     return _checked(changed, source, expected)
 
 
@@ -319,13 +320,16 @@ def with_values(text: str, source: str, cells: Cells) -> str:
     """
     before = entries_of(text.encode(), source)
     at = next(n for n, entry in enumerate(before) if _is_named(entry, str(cells["name"])))
-    item, values = items_of(text, source).value[at], {c: v for c, v in cells.items() if c != "name"}
-    pairs = item.value if isinstance(item, yaml.MappingNode) else ()  # a name alone
-    there = {key.value: (key.end_mark.index, _end_of(value)) for key, value in pairs}
-    replaced = [(*there[c], f": {_value(v)}") for c, v in values.items() if c in there]
-    added = _splices(text, item, {c: v for c, v in values.items() if c not in there})
+    values = {c: v for c, v in cells.items() if c != "name"}
+
+    def edits(part: str, item: yaml.Node) -> Iterator[_Splice]:
+        pairs = item.value if isinstance(item, yaml.MappingNode) else ()  # a name alone
+        there = {key.value: (key.end_mark.index, _end_of(value)) for key, value in pairs}
+        yield from ((*there[c], f": {_value(v)}") for c, v in values.items() if c in there)
+        yield from _splices(part, item, {c: v for c, v in values.items() if c not in there})
+
     expected = [e.cells if n != at else _without_empty({**e.cells, **values}) for n, e in enumerate(before)]
-    return _checked(_spliced(text, [*replaced, *added]), source, expected)
+    return _checked(_edited(text, source, at, edits), source, expected)
 
 
 def without_brand(text: str, source: str, name: str) -> str:
@@ -454,10 +458,11 @@ def _brand_of(loaded: LoadedCatalog, name: str) -> Brand:
     Raises:
         BadInput: there is none.
     """
-    keys = {key_of(text): brand for brand in loaded.catalog.brands for text in (*brand.aliases, brand.name)}
-    if key_of(name) not in keys:
-        raise BadInput(f"There is no brand {name} in the catalogue.", "use a name or an alias; accents are ignored")
-    return keys[key_of(name)]
+    key = key_of(name)
+    for brand in loaded.catalog.brands:
+        if key in map(key_of, (brand.name, *brand.aliases)):
+            return brand
+    raise BadInput(f"There is no brand {name} in the catalogue.", "use a name or an alias; accents are ignored")
 
 
 def _exemplars_of(loaded: LoadedCatalog | None, name: str) -> set[Exemplar]:
@@ -516,6 +521,17 @@ def _appended(text: str, items: yaml.SequenceNode | None, cells: Cells) -> str:
 
 _Splice = tuple[int, int, str]
 """Start, end and replacement of a stretch of text."""
+
+
+def _edited(text: str, source: str, at: int, edits: Callable[[str, yaml.Node], Iterable[_Splice]]) -> str:
+    """``text`` with its item number ``at`` edited; ``edits`` is told that item, and the part of the text it lies in."""
+    begin = 0
+    for part, entries in parts_of(text, source):
+        if at < len(entries):
+            changed = _spliced(part, edits(part, items_of(part, source).value[at]))
+            return text[:begin] + changed + text[begin + len(part) :]
+        begin, at = begin + len(part), at - len(entries)
+    raise IndexError(at)
 
 
 def _spliced(text: str, splices: Iterable[_Splice]) -> str:

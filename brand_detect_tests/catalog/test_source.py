@@ -2,10 +2,11 @@ import gzip
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.catalog import catalog_from_json, catalog_to_json, load_catalog, parse_catalog
+from brand_detect.catalog import catalog_from_json, catalog_to_json, entries, load_catalog, parse_catalog
 from brand_detect.catalog.source import COMPILED, STARTER
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput, Permanent
@@ -240,3 +241,57 @@ def test_any_name_survives_yaml_and_the_snapshot(name):
 )
 def test_what_needs_a_line_of_its_own(written, expected):
     assert parse_catalog(f"- {written}".encode(), "b.yaml").brands[0].whole_line == expected
+
+
+ODD_LAYOUTS = (
+    "# by hand\n\n- Rolex\n# watches\n- {name: Omega, aliases: [Omega SA]}\n- name: Tissot\n  aliases:\n    - Ti\n",
+    "brands:\n- Rolex\n- name: Omega\n- Tissot\n",
+    "---\n- Rolex\n- Omega\n- Tissot\n...\n",
+    "- Rolex\n...\n- Omega\n- Tissot\n",
+    "- Rolex\n---\n- Omega\n- Tissot\n",
+    "- {name: &a Rolex}\n- {name: Omega, owner: *a}\n- Tissot\n",
+    '- "Rolex\n- Omega"\n- Tissot\n- {name: Rado, nonsense: 1}\n',
+    "- {name: Rolex, aliases: [one,\n- two]}\n- Omega\n- Tissot\n",
+    "- name: Rolex\r\n  owner: X\r\n- Omega\r\n- {name: Tissot, colours: [#e30613]}\r\n",
+    "- Rolex\u2028- Omega\n- Tissot\n- [a list]\n",
+    "- Rolex\r- Omega\n- Tissot\n- [a list]\n",
+    "-\n  name: Rolex\n- Omega\n- Tissot\n- {name: Rado, name: Rado}\n",
+    "- |\n  Rolex\n- >\n  Omega\n\n- Tissot\n- {\n",
+    "%YAML 1.1\n---\n- Rolex\n- Omega\n",
+    "[Rolex, Omega,\n- Tissot]\n",
+    "- Rolex\n- Omega\nother: 1\n",
+    "- Rolex\n  - Omega\n- Tissot\n",
+)
+
+
+@pytest.mark.parametrize("text", ODD_LAYOUTS)
+def test_a_list_read_by_parts_reads_as_a_whole(text: str, monkeypatch: pytest.MonkeyPatch):
+    def read(part: int) -> object:
+        monkeypatch.setattr(entries, "PART", part)
+        entries.entries_of.cache_clear()
+        try:
+            return [(e.source, e.line, e.cells) for e in entries.entries_of(text.encode(), "a.yaml")]
+        except BadInput as e:
+            return str(e), e.hint
+
+    whole = read(1000)
+    assert read(1) == read(2) == whole
+
+
+def test_after_a_change_only_the_part_that_it_touches_is_read_again(monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    compose = yaml.compose
+
+    def noted(text: str, **how: object) -> object:
+        read.append(text)
+        return compose(text, **how)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(yaml, "compose", noted)
+    monkeypatch.setattr(entries, "PART", 2)
+    text = "".join(f"- Parted {n}\n" for n in range(9))
+    entries.entries_of(text.encode(), "a.yaml")
+    assert len(read) == 5
+    read.clear()
+    changed = entries.entries_of(text.replace("Parted 3", "Parted 3\n# more").encode(), "a.yaml")
+    assert read == ["- Parted 2\n- Parted 3\n# more\n"]
+    assert [entry.line for entry in changed] == [1, 2, 3, 4, 6, 7, 8, 9, 10]

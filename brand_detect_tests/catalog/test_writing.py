@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.catalog import load_catalog, writing
+from brand_detect.catalog import entries, load_catalog, writing
 from brand_detect.catalog.source import IMPORTED, LEARNED
 from brand_detect.catalog.writing import (
     Added,
@@ -519,3 +519,61 @@ def test_an_excluded_brand_becomes_one_with_another_only_if_both_are(tmp_path: P
         merge_brands(folder, "Acme", "Rolex", ARTWORK)
     exclude_brand(folder, "Rolex", ARTWORK, excluded=True)
     assert merge_brands(folder, "Acme", "Rolex", ARTWORK).brand.excluded
+
+
+@pytest.mark.parametrize("name", ["Rolex", "Omega", "Tissot", "Rado", "Acme"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_long_list_is_edited_as_a_short_one(name: str, newline: str, monkeypatch: pytest.MonkeyPatch):
+    text = """# by hand
+
+- Rolex # the first
+# in between
+- {name: Omega, aliases: [Omega SA]} # in one line
+- name: Tissot
+
+  aliases:
+  - Tissot SA
+  # after it
+
+- name: Rado
+  aliases: [Rado Watch]""".replace("\n", newline)
+
+    def edited(part: int) -> list[str]:
+        monkeypatch.setattr(entries, "PART", part)
+        entries.entries_of.cache_clear()
+        cells = {"name": name, "aliases": [f"{name} Two"], "excluded": "true"}
+        added = with_brand(text, "a.yaml", cells)
+        return [added, with_values(added, "a.yaml", {**cells, "excluded": "false", "owner": "X"})]
+
+    whole = edited(1000)
+    assert edited(1) == edited(2) == whole
+    assert all(line in whole[1] for line in ("# by hand", "# the first", "# in between", "# after it"))
+
+
+def test_a_list_that_somebody_changed_meanwhile_is_read_again_before_it_is_changed(tmp_path: Path):
+    file = tmp_path / "brands.yaml"
+    file.write_text("- Rolex\n- Omega\n")
+    exclude_brand(file, "Rolex", ARTWORK, excluded=True)
+    file.write_text(file.read_text() + "- Tissot\n")
+    exclude_brand(file, "Tissot", ARTWORK, excluded=True)
+    exclude_brand(file, "Rolex", ARTWORK, excluded=False)
+    assert [(b.name, b.excluded) for b in load_catalog(str(file)).catalog.brands] == [
+        ("Omega", False),
+        ("Rolex", False),
+        ("Tissot", True),
+    ]
+
+
+def test_a_kill_while_a_brand_is_excluded_leaves_the_old_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "brands.yaml"
+    file.write_text("- Rolex\n- Omega\n")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            exclude_brand(file, "Rolex", ARTWORK, excluded=True)
+    assert file.read_text() == "- Rolex\n- Omega\n"
+    assert [brand.excluded for brand in load_catalog(str(file)).catalog.brands] == [False, False]

@@ -6,7 +6,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPConnection
@@ -55,7 +55,7 @@ class ScriptedClient(Client):
         self.asked: list[tuple[Any, ...]] = []
         self.pages: list[tuple[float, str]] = []
         self.log = RunLog()
-        self.reasons = 0
+        self.explained: list[list[str]] = []
         self.fails: BrandDetectError | None = None
 
     def changed(self, since_s: float, after: str = "") -> list[Run]:
@@ -67,9 +67,9 @@ class ScriptedClient(Client):
     def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG002
         return self.log
 
-    def reason(self, run_id: str) -> tuple[str, str]:
-        self.reasons += 1
-        return f"extract_frames: {run_id} is damaged.", "copy it again."
+    def reasons(self, run_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        self.explained.append([*run_ids])
+        return {run_id: (f"extract_frames: {run_id} is damaged.", "copy it again.") for run_id in run_ids}
 
     def submit(self, video_uri: str, **more: Any) -> Run:
         self.asked.append(("submit", video_uri, more))
@@ -218,13 +218,39 @@ def test_a_running_stage_tells_frames_done_rate_and_time_left(empty: TestClient,
     assert 'value="28"' in page, "two stages of eight, and a quarter of the third"
 
 
+def test_the_reasons_of_a_page_are_asked_for_by_one_question(empty: TestClient, dagster: ScriptedClient):
+    dagster.known = [run("a", "failure"), run("b", "failure"), run("c", "canceled")]
+    listed = empty.get("/jobs?sort=name").json()["jobs"]
+    assert [job["says"] for job in listed[:2]] == [f"run-{n} is damaged. Copy it again." for n in "ab"]
+    assert dagster.explained == [["run-a", "run-b"]]
+    dagster.known = [run("d", "failure", updated_s=2000.0)]
+    assert [job["stage"] for job in empty.get("/jobs?state=failed").json()["jobs"]] == ["extract_frames"] * 3
+    assert dagster.explained[1:] == [["run-d"]]
+
+
+def test_a_reason_that_cannot_be_asked_for_is_said_to_be_unknown(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    dagster.known = [run("a", "failure")]
+
+    def away(_: Sequence[str]) -> dict[str, tuple[str, str]]:
+        raise Transient("Dagster is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dagster, "reasons", away)
+        assert empty.get("/jobs/a").json()["says"] == "The reason is unknown: Dagster is away."
+        patch.setattr(dagster, "reasons", lambda _: {})
+        assert "no longer has the run" in empty.get("/jobs/a").json()["says"]
+    assert empty.get("/jobs/a").json()["says"] == "run-a is damaged. Copy it again."
+
+
 def test_only_what_changed_is_asked_for_again(empty: TestClient, dagster: ScriptedClient):
     dagster.known = [run("a", "canceled", updated_s=1000.0), run("b", "failure", updated_s=900.0)]
     for _ in range(3):
         assert [j["state"] for j in empty.get("/jobs?sort=name").json()["jobs"]] == ["cancelled", "failed"]
     assert dagster.pages[0] == (0.0, "")
     assert {since for since, _ in dagster.pages[2:]} == {995.0}
-    assert dagster.reasons == 1, "a reason never changes"
+    assert dagster.explained == [["run-b"]], "a reason never changes"
     dagster.known = [run("b", "queued", run_id="r2", created_s=1_700_000_100.0, updated_s=2000.0)]
     assert empty.get("/jobs/b").json()["state"] == "queued"
     dagster.known = [run("b", "failure", updated_s=2001.0)]

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ class ScriptedClient(Client):
     def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG002
         return self.log
 
-    def reason(self, run_id: str) -> tuple[str, str]:
-        return f"extract_frames: {run_id} is no video.", "name another"
+    def reasons(self, run_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        return {run_id: (f"extract_frames: {run_id} is no video.", "name another") for run_id in run_ids}
 
     def run(self, run_id: str) -> Run:
         if run_id != RUN.run_id:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
 from threading import Lock, Thread
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -265,7 +265,7 @@ class JobList:
         self._looked: dict[str, tuple[float, _Known]] = {}
         self._files: dict[str, _Files] = {}
         self._requests: dict[str, _Asked] = {}
-        self._reason = lru_cache(1024)(client.reason)
+        self._reasons: dict[str, tuple[str, str]] = {}  # why runs failed
 
     def page(self, *, text: str = "", state: State | None = None, sort: Sort = Sort.newest, page: int = 1) -> JobPage:
         """A page of the jobs whose name or id contains ``text``, and which have ``state`` if it is given."""
@@ -287,8 +287,9 @@ class JobList:
         page = min(max(1, page), pages)
         shown = listed[(page - 1) * PAGE : page * PAGE]
         self._read_requests(shown)
+        unknown = self._read_reasons(shown)
         return JobPage(
-            jobs=list(concurrently(partial(self._job, follow=not note), shown)),
+            jobs=list(concurrently(partial(self._job, follow=not note, unknown=unknown), shown)),
             total=len(listed),
             page=page,
             pages=pages,
@@ -315,7 +316,7 @@ class JobList:
                 raise Transient(note)
             raise NotThere(f"There is no job {job_id[:128]}.")
         self._read_requests([found])
-        job = self._job(found, follow=not note)
+        job = self._job(found, follow=not note, unknown=self._read_reasons([found]))
         return job.model_copy(update={"says": note}) if note and not job.report else job
 
     def of_video(self, sha256: str) -> list[str]:
@@ -355,6 +356,9 @@ class JobList:
         for run_id in list(self._logs):
             if run_id not in active:
                 self._logs.pop(run_id, None)
+        newest = {run.run_id for run in runs.values()}
+        for run_id in [run_id for run_id in list(self._reasons) if run_id not in newest]:
+            self._reasons.pop(run_id, None)
         known = [*found, *(looked[1] for job_id in others if (looked := self._looked.get(job_id)))]
         listed = {k.job_id for k in known}
         for kept in (self._looked, self._files, self._requests):
@@ -386,7 +390,17 @@ class JobList:
                 kept_s = math.inf if k.run and k.state not in ACTIVE else _kept_s(k)
                 self._requests[k.job_id] = _Asked(k.as_of, now + kept_s, request)
 
-    def _job(self, known: _Known, follow: bool) -> Job:
+    def _read_reasons(self, known: Iterable[_Known]) -> str:
+        """Asks why runs failed, of all by one question; what kept them from being known, or ""."""
+        failed = [k.run.run_id for k in known if k.run and k.state is State.failed]
+        new = [run_id for run_id in failed if run_id not in self._reasons]
+        try:
+            self._reasons |= self._client.reasons(new) if new else {}
+        except BrandDetectError as e:
+            return str(e)
+        return ""
+
+    def _job(self, known: _Known, follow: bool, unknown: str) -> Job:
         run, job_id = known.run, known.job_id
         asked = self._requests.get(job_id)
         failed, log = "", RunLog()
@@ -396,7 +410,7 @@ class JobList:
             log = self._follow(run, ask=follow)
             run = replace(run, done=log.done)
         if run and known.state is State.failed:
-            failed, says = self._why(run)
+            failed, says = self._why(run, unknown)
         elif run and known.state in ACTIVE:
             says = waits_for(run)
         elif known.state is State.done and summary is None and not says:
@@ -453,12 +467,12 @@ class JobList:
                 self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
         return log
 
-    def _why(self, run: Run) -> tuple[str, str]:
-        """The stage that failed, "" if it was none, and the reason with its hint."""
-        try:
-            sentence, hint = self._reason(run.run_id)
-        except BrandDetectError as e:
-            return "", f"The reason is unknown: {e}"
+    def _why(self, run: Run, unknown: str) -> tuple[str, str]:
+        """The stage that failed, "" if it was none, and the reason with its hint, or why that is ``unknown``."""
+        told = self._reasons.get(run.run_id)
+        if told is None:
+            return "", f"The reason is unknown: {unknown or 'Dagster no longer has the run.'}"
+        sentence, hint = told
         stage, colon, rest = sentence.partition(": ")
         if not (colon and stage in LINE):
             stage, rest = "", sentence

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -361,16 +361,23 @@ class Client:
         after, last = None, ""
         while True:
             page = expect(self._graphql.ask("failure", run=run_id, after=after)["logsForRun"], "EventConnection")
-            for event in page["events"]:
-                if event["__typename"] == "ExecutionStepFailureEvent":
-                    failure = (event.get("failureMetadata") or {}).get("description") or cause(event.get("error") or {})
-                    sentence, _, hint = failure.partition("\nhint: ")
-                    return f"{event['stepKey']}: {sentence}", hint
-                if event["__typename"] == "RunFailureEvent":
-                    last = event["message"]
-            if not page["hasMore"]:
-                return last or f"Run {run_id} failed.", ""
+            failure, of_run = _failure_in(page["events"])
+            last = of_run or last
+            if failure or not page["hasMore"]:
+                return failure or (last or f"Run {run_id} failed.", "")
             after = page["cursor"]
+
+    def reasons(self, run_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """As ``reason``, of many runs by one question; those that Dagster no longer has are left out."""
+        answer = self._graphql.ask("failures", runs=[*run_ids], limit=len(run_ids))["runsOrError"]
+        found: dict[str, tuple[str, str]] = {}
+        for run in expect(answer, "Runs")["results"]:
+            run_id, page = run["runId"], run["eventConnection"]
+            failure, of_run = _failure_in(page["events"])
+            if not failure and page["hasMore"]:
+                failure = self.reason(run_id)
+            found[run_id] = failure or (of_run or f"Run {run_id} failed.", "")
+        return found
 
     def report(self, job_id: str, run_id: str = "") -> ReportSummary:
         """What the job's newest report whose checks passed says, or the one that a run made.
@@ -572,6 +579,19 @@ class Client:
         return Permanent(
             f"{self._graphql.url} serves no brand_detect pipeline.", "start it with brand_detect's workspace"
         )
+
+
+def _failure_in(events: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str] | None, str]:
+    """Sentence and hint of the first step that failed, if one did, and what is said of the run."""
+    of_run = ""
+    for event in events:
+        if event["__typename"] == "ExecutionStepFailureEvent":
+            failure = (event.get("failureMetadata") or {}).get("description") or cause(event.get("error") or {})
+            sentence, _, hint = failure.partition("\nhint: ")
+            return (f"{event['stepKey']}: {sentence}", hint), of_run
+        if event["__typename"] == "RunFailureEvent":
+            of_run = event["message"]
+    return None, of_run
 
 
 def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -1010,3 +1010,29 @@ def test_the_reason_of_no_run_is_refused(server: Webserver, client: Client):
     server.answers["Failure"] = [{"logsForRun": {"__typename": "RunNotFoundError", "message": "no run r9"}}]
     with pytest.raises(BadInput, match="no run r9"):
         client.reason("r9")
+
+
+def rows(**events: list[Answer]) -> Answer:
+    results = [
+        {"runId": run_id, "eventConnection": {"events": of_run, "hasMore": OTHER in of_run}}
+        for run_id, of_run in events.items()
+    ]
+    return {"runsOrError": {"__typename": "Runs", "results": results}}
+
+
+def test_the_reasons_of_many_runs_are_asked_for_by_one_question(server: Webserver, client: Client):
+    server.answers["Failures"] = [
+        rows(r1=[step_failure("run_ocr", "It broke.\nhint: mend it")], r2=[RUN_FAILURE], r3=[])
+    ]
+    assert client.reasons(["r1", "r2", "r3", "gone"]) == {
+        "r1": ("run_ocr: It broke.", "mend it"),
+        "r2": ("This run was found dead: process 7 is gone.", ""),
+        "r3": ("Run r3 failed.", ""),
+    }
+    assert server.sent("Failures") == [{"runs": ["r1", "r2", "r3", "gone"], "limit": 4}]
+
+
+def test_a_reason_beyond_the_first_events_is_looked_for_in_its_own_run(server: Webserver, client: Client):
+    server.answers["Failures"] = [rows(r1=[OTHER])]
+    server.answers["Failure"] = [logs(step_failure("run_ocr", "It broke."))]
+    assert client.reasons(["r1"]) == {"r1": ("run_ocr: It broke.", "")}

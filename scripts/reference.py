@@ -185,6 +185,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"run": "RUN_ID", "after": None},
     ),
     "failure": ("Why a run failed.", "`EventConnection`", {"run": "RUN_ID", "after": None}),
+    "failures": ("Why many runs failed, by their first 1,000 events.", "`Runs`", {"runs": ["RUN_ID"], "limit": 1}),
     "cancel": ("Cancels a queued, held or running run.", "`TerminateRunSuccess`", {"run": "RUN_ID"}),
     "rerun": (
         "Executes a cancelled run again, or with the strategy `FROM_FAILURE` the rest of one that had begun and was "

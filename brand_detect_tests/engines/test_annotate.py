@@ -399,7 +399,7 @@ def test_sound_of_a_copy_becomes_aac_beside_the_same_pictures(tmp_path: Path, su
         heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(audio=0)])
         sound = container.streams.audio[0]
         begin_s = float((sound.start_time or 0) * (sound.time_base or 0))
-    assert len(heard) / 48_000 == pytest.approx(2.0, abs=0.1)
+    assert len(heard) / 48_000 == pytest.approx(2.0, abs=0.025), "to its end"
     assert abs(begin_s) < 0.05
     loud = np.abs(heard[4800:-9600])
     assert loud.max() == pytest.approx(0.25, abs=0.05), "the tone of the source"

@@ -10,20 +10,18 @@ from queue import Queue
 
 import dagster as dg
 import pytest
+from alembic.script import ScriptDirectory
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy import Engine, event
 
 from brand_detect.orchestration.sqlite import _OPEN_RUNS
 from brand_detect_tests.support.ended import ended
-from brand_detect_tests.support.pipeline import STORAGE
+from brand_detect_tests.support.pipeline import home_in
 
 
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster.yaml").write_text(
-        f"telemetry: {{enabled: false}}\n{STORAGE.format(tmp_path)}", encoding="utf-8"
-    )
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    with dg.DagsterInstance.from_config(str(home_in(tmp_path))) as instance:
         yield instance
 
 
@@ -55,6 +53,19 @@ def test_a_query_opens_no_connection(live: dg.DagsterInstance):
     finally:
         event.remove(*listening)
     assert opened == []
+
+
+def test_migrations_are_read_for_a_new_database_alone(
+    live: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A sensor makes an instance at each tick."""
+    run_id = ended(live, "match")
+    read: list[object] = []
+    monkeypatch.setattr(ScriptDirectory, "from_config", read.append)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as other:
+        assert messages(other, run_id) == messages(live, run_id) != []
+        assert other.get_ticks("origin", "selector") == []
+    assert read == []
 
 
 def test_dagsters_own_storage_reads_the_same_files(live: dg.DagsterInstance, tmp_path: Path):

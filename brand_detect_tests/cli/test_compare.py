@@ -13,7 +13,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.report.comparison import Comparison, compare
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.report.test_comparison_page import AFTER, BEFORE
-from brand_detect_tests.support.pipeline import CATALOG, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import CATALOG, home_in, pipeline, two_shot_clip
 
 Call = Callable[..., Ended]
 
@@ -52,8 +52,7 @@ def dagster(monkeypatch: pytest.MonkeyPatch) -> ScriptedClient:
 @pytest.fixture
 def brand_detect(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Call) -> Call:
     """The command over that store."""
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path)))
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(store))
     monkeypatch.setenv("COLUMNS", "120")
 

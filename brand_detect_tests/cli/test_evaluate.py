@@ -23,7 +23,13 @@ from brand_detect.orchestration.resources import Engines
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.evaluation.scoring.test_score import truth_of
-from brand_detect_tests.support.pipeline import ScriptedDetector, ScriptedEmbedder, ScriptedReader, two_shot_clip
+from brand_detect_tests.support.pipeline import (
+    ScriptedDetector,
+    ScriptedEmbedder,
+    ScriptedReader,
+    home_in,
+    two_shot_clip,
+)
 
 
 def arrow(direction: str) -> str:
@@ -114,8 +120,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     engines = Engines(lambda _: [detector], lambda _: embedder, text_reader=lambda _: reader)
     monkeypatch.setattr(Engines, "of", lambda _: engines)
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path / "home")))
     monkeypatch.setenv("BRAND_DETECT_CATALOG", str(tmp_path / "brands.yaml"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("brand_detect.cli.evaluate.out.width", 200)

@@ -17,7 +17,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.engines.test_annotate import times
-from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import home_in, pipeline, two_shot_clip
 
 Call = Callable[..., Ended]
 
@@ -34,8 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def export(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Call) -> Call:
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path)))
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(made / "store"))
     monkeypatch.setenv("BRAND_DETECT_MEDIA_ROOTS", str(made))
     monkeypatch.setenv("COLUMNS", "200")

@@ -9,7 +9,7 @@ import pytest
 
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import home_in, pipeline, two_shot_clip
 
 Call = Callable[..., Ended]
 
@@ -25,8 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def portfolio(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: Call) -> Call:
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path)))
     monkeypatch.setenv("BRAND_DETECT_STORE_ROOT", str(store))
     return partial(command_line, "portfolio")
 

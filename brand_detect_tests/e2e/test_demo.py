@@ -15,13 +15,13 @@ from brand_detect.evaluation.scoring.score import leave_one_out, matching, score
 from brand_detect.evaluation.synthetic.footage import demo_clip
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.run import Runner
+from brand_detect_tests.support.pipeline import home_in
 
 
 def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: Path):
     clip = demo_clip(tmp_path)
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     services = Services.of(Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),)))
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(home_in(tmp_path))) as instance:
         runner = Runner(build_definitions(services), services, instance)
         first = runner.submit(str(clip), job_id="demo")
         [labels] = load_labels(clip.with_suffix(".truth.json")).values()

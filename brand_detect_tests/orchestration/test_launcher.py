@@ -15,6 +15,7 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 
 from brand_detect.orchestration.launcher import WorkerRunLauncher
+from brand_detect_tests.support.pipeline import home_in
 
 STATUS = dg.DagsterRunStatus
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -23,8 +24,7 @@ CODE = JobPythonOrigin("pipeline", RepositoryPythonOrigin("python", ModuleCodePo
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.local_temp(str(home_in(tmp_path))) as instance:
         yield instance
 
 

@@ -11,6 +11,7 @@ import pytest
 from brand_detect.operations.monitoring import ended_runs
 from brand_detect.operations.monitoring.ended_runs import LONGEST, SETTLED_S, UNHEARD_S, EndedRuns, Outcome
 from brand_detect_tests.support.ended import ended
+from brand_detect_tests.support.pipeline import home_in
 
 RETRY = {"dagster/max_retries": "2"}
 """Dagster says of a run with it that it executes it again."""
@@ -24,7 +25,7 @@ def instance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with dg.DagsterInstance.ephemeral(settings=overrides) as live:
             yield live
     else:
-        with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("home")), overrides=overrides) as live:
+        with dg.DagsterInstance.local_temp(str(home_in(tmp_path_factory.mktemp("home"))), overrides=overrides) as live:
             yield live
 
 

@@ -27,7 +27,7 @@ from brand_detect.operations.monitoring.liveness import SILENT_S, Worker, at_wor
 from brand_detect.operations.retention.pruning import prune_job
 from brand_detect.orchestration.database import stored_values
 from brand_detect.orchestration.run import JobRun
-from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, home_in, pipeline, two_shot_clip
 
 MAX_RETRIES = "dagster/max_retries"
 NOW_S = 1_700_000_000.0
@@ -267,8 +267,7 @@ def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkey
 
 def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Path):
     """Its worker was connecting to the broker again at that moment."""
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
-    run_id, home = str(uuid.uuid4()), {"DAGSTER_HOME": str(tmp_path)}
+    run_id, home = str(uuid.uuid4()), {"DAGSTER_HOME": str(home_in(tmp_path))}
     command = [sys.executable, "-c", CANCELLED, run_id]
     with (
         dg.DagsterInstance.from_config(str(tmp_path)) as instance,

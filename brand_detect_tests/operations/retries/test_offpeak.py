@@ -34,7 +34,7 @@ from brand_detect.operations.retries.open_jobs import OpenJob, OpenJobs, open_jo
 from brand_detect.orchestration.history import read_history
 from brand_detect.orchestration.lineage import latest_record
 from brand_detect.orchestration.resources import Services
-from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, pipeline, two_shot_clip
+from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, home_in, pipeline, two_shot_clip
 
 LOCAL: Overrides = {"escalate_vlm": {"provider": "transformers"}}
 CLOUD: Overrides = {"escalate_cloud": {"provider": "openai", "model": "large"}}
@@ -466,8 +466,7 @@ class Batches:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    folder = tmp_path_factory.mktemp("nights")
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    folder = home_in(tmp_path_factory.mktemp("nights"))
     with dg.DagsterInstance.local_temp(str(folder)) as instance:
         instance.add_dynamic_partitions("job_id", ["asked", "answered"])
         yield instance

@@ -500,7 +500,9 @@ def test_the_command_lists_marks_and_what_to_do(
     assert "ok: 3, warnings: 1, failed: 4" in out
     code, out, _ = command_line("doctor", "--json")
     assert code == Permanent.exit_code
-    assert {f["state"] for f in json.loads(out)} == {"ok", "warn", "fail"}
+    found = json.loads(out)
+    assert {f["state"] for f in found} == {"ok", "warn", "fail"}
+    assert {f["name"] for f in found if f["state"] == "fail"} == {"dagster.yaml"}
     (at_home / "dagster.yaml").write_bytes((CHECKOUT / "dagster.yaml").read_bytes())
     assert command_line("doctor")[0] == 0, "warnings do not count"
 

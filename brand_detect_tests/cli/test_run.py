@@ -23,7 +23,7 @@ from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.conftest import Ended
-from brand_detect_tests.support.pipeline import CATALOG, home_in, two_shot_clip
+from brand_detect_tests.support.pipeline import CATALOG, home_in, two_shot_clip, with_compiled_networks
 from brand_detect_tests.support.videos import truncate
 
 
@@ -33,7 +33,7 @@ def brand_detect(
 ) -> Callable[..., Ended]:
     """The command line, at home in ``tmp_path``."""
     (tmp_path / "home").mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path / "home")))
+    monkeypatch.setenv("DAGSTER_HOME", str(with_compiled_networks(home_in(tmp_path / "home"))))
     monkeypatch.chdir(tmp_path)
 
     return command_line
@@ -283,7 +283,7 @@ def test_a_home_without_configuration_is_refused(
 def test_a_run_that_is_stopped_leaves_no_run_that_seems_to_work(tmp_path: Path, sent: signal.Signals):
     """A run that stays STARTED would hold up every later run of its job."""
     two_shot_clip(tmp_path / "match.mp4", seconds=120.0)
-    home_in(tmp_path)
+    with_compiled_networks(home_in(tmp_path))
     (tmp_path / "brands.yaml").write_text(CATALOG, encoding="utf-8")
     command = [sys.executable, "-m", "brand_detect.cli", "run", "match.mp4", "--job-id", "mine"]
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path), "BRAND_DETECT_CATALOG": "brands.yaml"}

@@ -74,8 +74,12 @@ class Place:
         return {str(p.relative_to(self.files)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-@pytest.fixture(params=["sqlite and local files", "postgres and s3"])
+BACKENDS = ["sqlite and local files", "postgres and s3"]
+
+
+@pytest.fixture(params=[pytest.param(BACKENDS[0], marks=pytest.mark.slow), BACKENDS[1]])
 def place(request: pytest.FixtureRequest, tmp_path: Path, checkout: Path) -> Place:
+    """On servers; on one disk under ``make test-slow``, for tests of operations show there what these show."""
     clip = two_shot_clip(tmp_path / "match.mp4")
     if "postgres" in request.param:
         request.getfixturevalue("postgres")

@@ -1,5 +1,5 @@
-"""Over one real Dagster: the HTTP service as a foreign client meets it, also under a fuzzer; then what a replay and a
-retry read, keep, hold and never change, also when Dagster goes away.
+"""Over one real Dagster: its UI and a report in a browser; the HTTP service as a foreign client meets it, also under a
+fuzzer; then what a replay and a retry read, keep, hold and never change, also when Dagster goes away.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from playwright.sync_api import Browser, Request, expect
 from schemathesis.checks import CheckFunction
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
@@ -38,6 +39,7 @@ from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream
 from brand_detect.domain.tags import HOLD, RELEASED, UNTIL
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
+from brand_detect_tests.support.browser import chromium
 from brand_detect_tests.support.pipeline import CATALOG as BRANDS
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.service import service
@@ -60,9 +62,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop()
 
 
-# ---- the HTTP service
-
-
 @dataclass
 class Place:
     stack: Stack
@@ -80,6 +79,106 @@ def place(stack: Stack) -> Iterator[Place]:
         httpx2.Client(base_url=url, timeout=PATIENCE_S) as http,
     ):
         yield Place(stack, url, http)
+
+
+# ---- the report's page and Dagster's UI in a browser
+
+
+@pytest.fixture
+def browser(place: Place) -> Iterator[Browser]:  # noqa: ARG001 the job runs before an event loop does
+    with chromium() as started:
+        yield started
+
+
+def test_the_page_opens_from_disk_and_asks_nobody(browser: Browser, place: Place):
+    path = next((place.stack.store / API_JOB / "compile_report").glob("*/report.html"))
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    asked: list[Request] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    assert [r.url for r in asked if not r.url.startswith(("file:", "data:"))] == []
+    assert said == []
+    assert page.get_by_text("Rolex").first.is_visible()
+    assert page.get_by_text("ACME WIDGETS").first.is_visible()
+    pictures = page.locator("img")
+    assert pictures.count() > 0
+    assert all(pictures.nth(n).evaluate("e => e.complete && e.naturalWidth > 0") for n in range(pictures.count()))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "the phone has to scroll sideways"
+
+
+def test_the_ui_shows_a_stage_with_its_picture(browser: Browser, place: Place):
+    page = browser.new_page(viewport={"width": 1500, "height": 1200})
+    page.goto(f"{place.stack.url}/assets/detect_objects?view=partitions&partition={API_JOB}")
+    page.get_by_text("regions", exact=True).first.wait_for(timeout=30_000)
+    for entry in ("detector_calls", "stage_s", "params", "upstream", "picture"):
+        assert page.get_by_text(entry, exact=True).first.is_visible(), entry
+
+
+def test_the_ui_follows_a_run_over_a_websocket(browser: Browser, place: Place):
+    with place.stack.client() as client:
+        run = client.runs(API_JOB)[-1]
+    page = browser.new_page(viewport={"width": 1500, "height": 1200})
+    heard: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: heard.append(str(frame))))
+    page.goto(f"{place.stack.url}/runs/{run.run_id}")
+    page.get_by_text("RUN_SUCCESS", exact=True).first.wait_for(timeout=30_000)
+    assert any("RunSuccessEvent" in frame for frame in heard)
+
+
+def test_the_launchpad_replays_from_a_stage_and_explains_what_is_wrong(browser: Browser, place: Place):
+    made = place.stack.store / API_JOB
+
+    def manifests(stage: str) -> set[Path]:
+        return set(made.glob(f"{stage}/*/manifest.json"))
+
+    before = {stage: manifests(stage) for stage in ("run_ocr", "match_brands", "compile_report")}
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    page.goto(f"{place.stack.url}/asset-groups")
+    page.locator(".CodeMirror").first.click()
+    page.keyboard.type("key:match_brands+")
+    page.keyboard.press("Enter")
+    page.get_by_text("escalate_vlm", exact=True).first.wait_for(timeout=30_000)  # groups are folded until few are left
+    expect(page.get_by_text("extract_frames", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Materialize").first.click(modifiers=["Shift"])
+    chosen: list[Request] = []
+
+    def note(request: Request) -> None:
+        if "ConfigPartitionForAssetJobQuery" in (request.post_data or ""):
+            chosen.append(request)
+
+    page.on("request", note)
+
+    def choose_job() -> bool:
+        """The launchpad drops what was typed before it knew the jobs; it asks for the config of the one it took."""
+        page.get_by_placeholder("Partition").fill(API_JOB)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(500)
+        return bool(chosen)
+
+    until(choose_job, "the job is chosen")
+
+    def configure(text: str) -> None:
+        page.locator(".CodeMirror").last.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.insert_text(text)
+
+    configure("ops:\n  match_brands:\n    config:\n      min_confidense: 0.99\n")
+    page.get_by_text('unexpected config entry "min_confidense"').wait_for(timeout=20_000)
+    configure("ops:\n  match_brands:\n    config:\n      min_confidence: 0.99\n")
+    expect(page.get_by_text("unexpected config entry")).to_have_count(0, timeout=20_000)
+    page.get_by_text("No errors").wait_for(timeout=20_000)
+    page.get_by_role("button", name="Materialize").last.click()
+
+    until(lambda: manifests("compile_report") - before["compile_report"], "the replay's report is there")
+    [made_now] = manifests("match_brands") - before["match_brands"]
+    assert json.loads(made_now.read_text())["params"]["min_confidence"] == 0.99
+    assert manifests("run_ocr") == before["run_ocr"], "what lies above was not made again"
+
+
+# ---- the HTTP service
 
 
 def test_checkpoints_replay_and_a_retry_for_later(place: Place):

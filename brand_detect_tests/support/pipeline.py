@@ -25,6 +25,7 @@ from brand_detect.domain.pipeline import downstream_of
 from brand_detect.domain.protocols import Area, Image, Question, Reading, Region
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect.engines.onnx import compiled_dir
 from brand_detect.engines.prompts import Prompt, question_id
 from brand_detect.operations.monitoring import liveness
 from brand_detect.orchestration import stage
@@ -284,6 +285,15 @@ def home_in(folder: Path) -> Path:
     config = f"telemetry: {{enabled: false}}\n{STORAGE.format(folder)}"
     (folder / "dagster.yaml").write_text(config, encoding="utf-8")
     return folder
+
+
+def with_compiled_networks(home: Path) -> Path:
+    """``home``, with the networks that are compiled already: real engines take some CPU seconds to compile theirs."""
+    compiled = compiled_dir()
+    compiled.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / ".state").mkdir()
+    (home / ".state" / "compiled").symlink_to(compiled)
+    return home
 
 
 @contextmanager

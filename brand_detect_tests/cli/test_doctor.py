@@ -91,6 +91,8 @@ def test_a_sound_installation_has_no_fault(at_home: Path):
     said = {f.name: f.text for f in found}
     assert "languages: eng" in said["tesseract"]
     assert {f.name for f in found} >= {c.name for c in CHECKS}
+    shown = {"python", "packages", "rapidocr", "store", "dagster.yaml"}  # in docs/guides/doctor.md
+    assert {f.name for f in found if f.state == "ok"} >= shown
     assert all(f.todo for f in found if f.state == "warn")
     assert [p.name for p in (at_home / ".state" / "checkpoints").iterdir()] == [], "the probe is taken away"
 

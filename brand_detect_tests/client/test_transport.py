@@ -6,7 +6,6 @@ from importlib import resources
 import graphql
 import httpx2
 import pytest
-from dagster_graphql.schema import create_schema
 
 from brand_detect.client import TOKEN, Client, document
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
@@ -23,6 +22,8 @@ from brand_detect_tests.support.webserver import (
 
 @pytest.fixture(scope="module")
 def schema() -> graphql.GraphQLSchema:
+    from dagster_graphql.schema import create_schema  # half a second, for each worker that collects the tests
+
     return create_schema().graphql_schema
 
 

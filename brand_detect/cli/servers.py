@@ -133,8 +133,9 @@ def dev(
                 _look(processes)
             start("Dagster's webserver", *ours, "webserver", "--port", str(port), "-w", str(workspace))
             start("Dagster's daemon", _beside("dagster-daemon"), "run", "-w", str(workspace), *QUIET)
-            while not (_answers(f"{dagster}/server_info") and _answers(f"{service}/health")):
-                _look(processes)
+            with httpx2.Client(timeout=5, trust_env=False) as http:  # no proxy for this machine
+                while not (_answers(http, f"{dagster}/server_info") and _answers(http, f"{service}/health")):
+                    _look(processes)
             addresses = (
                 f"Jobs and reports  {service}\nDagster's UI      {dagster}\nHTTP API          {service}/openapi.json"
             )
@@ -186,9 +187,9 @@ def _look(processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
             raise Permanent(f"{name} has ended with code {process.returncode}.", "see its output above")
 
 
-def _answers(url: str) -> bool:
+def _answers(http: httpx2.Client, url: str) -> bool:
     try:
-        return httpx2.get(url, timeout=5, trust_env=False).is_success  # no proxy for this machine
+        return http.get(url).is_success
     except httpx2.TransportError:
         return False
 

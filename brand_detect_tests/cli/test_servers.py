@@ -105,7 +105,7 @@ def test_the_addresses_are_told_once_everything_answers(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     for changed in ("BRAND_DETECT_DAGSTER_URL", "BRAND_DETECT_SERVICE_URL"):
         monkeypatch.setenv(changed, "")
-    monkeypatch.setattr(servers, "_answers", lambda _: True)
+    monkeypatch.setattr(servers, "_answers", lambda *_: True)
 
     class Started:
         """A process that has ended once its addresses are told."""

@@ -106,14 +106,17 @@ class Stack:
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         if wait:
-            until(self.is_ready, "Dagster is ready")
+            self.wait()
         return self
 
-    def is_ready(self) -> bool:
+    def wait(self) -> None:
+        with httpx2.Client(timeout=5) as http:  # one for all looks: to make it takes 20 ms
+            until(lambda: self._is_ready(http), "Dagster is ready")
+
+    def _is_ready(self, http: httpx2.Client) -> bool:
         try:
-            with httpx2.Client(timeout=5) as http:
-                for url in (f"{self.url}/server_info", f"{self.service_url}/health"):
-                    http.get(url).raise_for_status()
+            for url in (f"{self.url}/server_info", f"{self.service_url}/health"):
+                http.get(url).raise_for_status()
             with self.client() as client:
                 return all(client.health().values())
         except (httpx2.HTTPError, BrandDetectError):

@@ -238,7 +238,7 @@ def site(
         for name in workers:
             ending.callback(fleet.worker(name).kill)
         until(lambda: all(worker.is_ready() for worker in fleet.workers.values()), "the workers are ready")
-        until(fleet.is_ready, "Dagster is ready")
+        fleet.wait()
         with fleet.client() as client:
             client.refresh_catalog()
             until(lambda: client.checkpoints("none").catalog_version, "the catalogue is there")

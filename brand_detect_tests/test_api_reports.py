@@ -111,6 +111,12 @@ def http(dagster: ScriptedClient, folder: Path) -> TestClient:
     return service(dagster, folder)
 
 
+@pytest.fixture(scope="module")
+def reading(made: Path) -> TestClient:
+    """For requests that change nothing: to make the service takes longer than to ask it."""
+    return service(ScriptedClient(), made)
+
+
 def report(folder: Path) -> Report:
     store = Store(str(folder / "store"))
     last = store.attempts("match", "compile_report")[-1]
@@ -220,8 +226,8 @@ def test_a_frame_is_the_stored_one(http: TestClient):
         "/reports/other/apply/r1",
     ],
 )
-def test_what_is_not_there_is_404(http: TestClient, path: str):
-    answer = http.get(path)
+def test_what_is_not_there_is_404(reading: TestClient, path: str):
+    answer = reading.get(path)
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
 
 
@@ -532,8 +538,8 @@ def test_further_tables_are_made_on_demand(http: TestClient, folder: Path):
     "path",
     ["manifest.json", "value.json", "brands.parquet", "..%2fmanifest.json", "report.json?report=..", ""],
 )
-def test_nothing_else_can_be_fetched(http: TestClient, path: str):
-    assert http.get(f"/reports/match/documents/{path}").status_code == 404
+def test_nothing_else_can_be_fetched(reading: TestClient, path: str):
+    assert reading.get(f"/reports/match/documents/{path}").status_code == 404
 
 
 # --- who is let in
@@ -652,9 +658,9 @@ def test_over_https_the_cookie_stays_there(dagster: ScriptedClient, folder: Path
         *("//compare?job=a", "/compare//evil.example", "/reports/?x", "/?part=jobs"),
     ],
 )
-def test_a_login_leads_nowhere_else(dagster: ScriptedClient, folder: Path, following: str):
+def test_a_login_leads_nowhere_else(dagster: ScriptedClient, folder: Path, reading: TestClient, following: str):
     assert log_in(service(dagster, folder, api_key=KEY), following=following).headers["location"] == "/"
-    assert service(dagster, folder).get("/login", params={"next": following}).headers["location"] == "/"
+    assert reading.get("/login", params={"next": following}).headers["location"] == "/"
 
 
 def test_another_site_logs_nobody_in_and_keys_are_not_guessed(dagster: ScriptedClient, folder: Path):

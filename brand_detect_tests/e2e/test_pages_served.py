@@ -22,7 +22,13 @@ from brand_detect_tests.support.stack import BIN, CHECKOUT, Stack
 from scripts import reference
 
 SERVED = re.compile(r"^```(console|python)\n# served\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PAGES = [p for p in sorted((CHECKOUT / "docs").rglob("*.md")) if SERVED.search(p.read_text(encoding="utf-8"))]
+QUICK = ("first-replay", "replay", "retry-off-peak", "submit-from-a-service", "work-in-the-browser")
+"""Pages that ``make test`` carries out, and ``make test-slow`` all: their commands have tests of their own, too."""
+PAGES = [
+    pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow)
+    for page in sorted((CHECKOUT / "docs").rglob("*.md"))
+    if SERVED.search(page.read_text(encoding="utf-8"))
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def script(page: Path) -> tuple[str, list[str]]:
     return "\n".join(commands), expected
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack, environment: dict[str, str]):
     (stack.folder / "brands.yaml").write_text(CATALOG, encoding="utf-8")
     commands, expected = script(page)

@@ -5,13 +5,13 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from copy import copy
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
-from brand_detect.catalog.alignment import NameFinder, lacks_a_letter, lacks_a_word, weight
+from brand_detect.catalog.alignment import Fit, NameFinder, lacks_a_letter, lacks_a_word, weight
 from brand_detect.catalog.alone import is_host, is_nothing_but_names
 from brand_detect.catalog.crowd import Crowd
 from brand_detect.catalog.entries import without_gc
@@ -167,7 +167,8 @@ class LexiconIndex:
         - names of which the line has a whole word less (NEW ZEALAND is not Air New Zealand);
         - names with a letter inside that the reader excluded;
         - short names and everyday ones, if the line is more than the name;
-        - names in place of which the line has everyday words, and what the brand excludes.
+        - names in place of which the line has everyday words, or letters that one of these fits better (TENNS is tennis
+          and not Tönnies), and what the brand excludes.
         """
         line = line_of(lattice.text)
         found: dict[str, Candidate] = {}
@@ -189,13 +190,14 @@ class LexiconIndex:
             return None
         if lattice.is_told and lacks_a_letter(spelling.key, lattice, fitted.cost):
             return None
-        start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
-        begin, end = bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
+        begin, end = _place(line, lattice, fitted)
         if end - begin < spelling.brand.min_length or _is_everyday(line, begin, end):
             return None
         candidate = Candidate(begin, end, spelling, math.exp(-fitted.cost / weight(spelling.key)), exact=False)
         on_its_own = spelling.whole_line or weight(spelling.key) <= SHORT
-        return None if on_its_own and not is_nothing_but_names(lattice.text, line, [candidate]) else candidate
+        if on_its_own and not is_nothing_but_names(lattice.text, line, [candidate]):
+            return None
+        return None if _is_rather_a_word(line, lattice, candidate) else candidate
 
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
         """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
@@ -374,6 +376,29 @@ def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
         if all(candidate.end <= c.begin or c.end <= candidate.begin for c in chosen):
             chosen.append(candidate)
     return chosen
+
+
+def _place(line: Line, lattice: Lattice, fitted: Fit) -> tuple[int, int]:
+    """The first letter of a fit in the line's key, and the one past its last."""
+    start = lattice.slots[fitted.begin - 1].end if fitted.begin else 0
+    return bisect_left(line.at, start), bisect_left(line.at, lattice.slots[fitted.end].end)
+
+
+def _is_rather_a_word(line: Line, lattice: Lattice, candidate: Candidate) -> bool:
+    """Whether an everyday word fits better where the candidate is."""
+    finder = _word_finder()
+    for position in finder.candidates(lattice):
+        fitted = finder.fit(position, lattice)
+        if fitted and math.exp(-fitted.cost / weight(finder.keys[position])) > candidate.score:
+            begin, end = _place(line, lattice, fitted)
+            if begin <= candidate.begin and candidate.end <= end:
+                return True
+    return False
+
+
+@cache
+def _word_finder() -> NameFinder:
+    return NameFinder(sorted(word for word in everyday_words() if len(word) > SHORT), LEAST_LIKELY)
 
 
 def _is_everyday(line: Line, begin: int, end: int) -> bool:

@@ -145,6 +145,14 @@ def test_everyday_words_are_not_a_name_that_is_less_likely():
     assert [hit.brand for hit in index.find_likely(line("HQUSE", at1="A"))] == ["Hause"]
 
 
+def test_an_everyday_word_that_is_likelier_at_the_same_place_is_no_name():
+    index = LexiconIndex(parse_catalog(b"- Wimter\n- Wimter Garden Hotels\n", "b.yaml"))
+    assert index.find_likely(line("WINTEF", at2="M", at5="R")) == []
+    assert [hit.brand for hit in index.find_likely(line("WIMTEF", at5="R"))] == ["Wimter"]
+    whole = line("WINTEF GARDEN HOTELS", at2="M", at5="R")  # the word is only part of what the name covers
+    assert [hit.brand for hit in index.find_likely(whole)] == ["Wimter Garden Hotels"]
+
+
 def test_what_may_be_part_of_a_name_of_several_words():
     index = LexiconIndex(parse_catalog(b"- Talksense Sports\n- Rolex\n", "b.yaml"))
     assert index.may_hold(line("TALKSENSF", at8="E")) == (True, False)

@@ -146,7 +146,7 @@ class DetectObjectsParams(Params):
     longest_side_px: int = Field(
         1920, ge=320, le=8192, description="longest side to which pictures are scaled for the text detector"
     )
-    min_score: Unit = Field(0.5, description="lowest detector score of a text region")
+    min_score: Unit = Field(0.35, description="lowest detector score of a text region")
     min_height_px: int = Field(6, ge=1, description="lowest height of text regions, in px of the stored frame")
     search_every: int = Field(
         2,

@@ -21,7 +21,7 @@ from brand_detect.api import create_app, job_list
 from brand_detect.api.jobs import profiles
 from brand_detect.api.stored_jobs import StoredJobs
 from brand_detect.client import Client, Run, RunLog
-from brand_detect.domain.errors import BadInput, BrandDetectError, Transient
+from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt, History, StageState
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import LINE, STAGES
@@ -242,6 +242,30 @@ def test_a_reason_that_cannot_be_asked_for_is_said_to_be_unknown(
         patch.setattr(dagster, "reasons", lambda _: {})
         assert "no longer has the run" in empty.get("/jobs/a").json()["says"]
     assert empty.get("/jobs/a").json()["says"] == "run-a is damaged. Copy it again."
+
+
+def test_one_damaged_run_does_not_hide_the_reasons_of_others(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    dagster.known = [run(name, "failure") for name in "abc"]
+    asked: list[list[str]] = []
+    reasons = dagster.reasons
+
+    def damaged(run_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        asked.append([*run_ids])
+        if "run-b" in run_ids:
+            raise Permanent("Its log is damaged.")
+        return reasons(run_ids)
+
+    monkeypatch.setattr(dagster, "reasons", damaged)
+    for _ in range(2):
+        says = [job["says"] for job in empty.get("/jobs?sort=name").json()["jobs"]]
+        assert says == [
+            "run-a is damaged. Copy it again.",
+            "The reason is unknown: Its log is damaged.",
+            "run-c is damaged. Copy it again.",
+        ]
+    assert asked == [["run-a", "run-b", "run-c"], ["run-a"], ["run-b"], ["run-c"]], "and not again"
 
 
 def test_only_what_changed_is_asked_for_again(empty: TestClient, dagster: ScriptedClient):

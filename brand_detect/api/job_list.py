@@ -6,7 +6,7 @@ Nothing is stored: a new process reads everything again, 2,000 runs in a second 
 import math
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -47,6 +47,10 @@ PAGE = 50
 """Jobs on a page."""
 MOST_BRANDS = 3
 """Brands listed with a job."""
+
+
+Reason = tuple[str, str]
+"""Why a run failed: a sentence, and a hint that may be empty."""
 
 
 class State(StrEnum):
@@ -265,7 +269,7 @@ class JobList:
         self._looked: dict[str, tuple[float, _Known]] = {}
         self._files: dict[str, _Files] = {}
         self._requests: dict[str, _Asked] = {}
-        self._reasons: dict[str, tuple[str, str]] = {}  # why runs failed
+        self._reasons: dict[str, Reason] = {}  # of failed runs
 
     def page(self, *, text: str = "", state: State | None = None, sort: Sort = Sort.newest, page: int = 1) -> JobPage:
         """A page of the jobs whose name or id contains ``text``, and which have ``state`` if it is given."""
@@ -287,9 +291,9 @@ class JobList:
         page = min(max(1, page), pages)
         shown = listed[(page - 1) * PAGE : page * PAGE]
         self._read_requests(shown)
-        unknown = self._read_reasons(shown)
+        reasons = self._read_reasons(shown)
         return JobPage(
-            jobs=list(concurrently(partial(self._job, follow=not note, unknown=unknown), shown)),
+            jobs=list(concurrently(partial(self._job, follow=not note, reasons=reasons), shown)),
             total=len(listed),
             page=page,
             pages=pages,
@@ -316,7 +320,7 @@ class JobList:
                 raise Transient(note)
             raise NotThere(f"There is no job {job_id[:128]}.")
         self._read_requests([found])
-        job = self._job(found, follow=not note, unknown=self._read_reasons([found]))
+        job = self._job(found, follow=not note, reasons=self._read_reasons([found]))
         return job.model_copy(update={"says": note}) if note and not job.report else job
 
     def of_video(self, sha256: str) -> list[str]:
@@ -390,17 +394,26 @@ class JobList:
                 kept_s = math.inf if k.run and k.state not in ACTIVE else _kept_s(k)
                 self._requests[k.job_id] = _Asked(k.as_of, now + kept_s, request)
 
-    def _read_reasons(self, known: Iterable[_Known]) -> str:
-        """Asks why runs failed, of all by one question; what kept them from being known, or ""."""
+    def _read_reasons(self, known: Iterable[_Known]) -> dict[str, Reason]:
+        """Why the failed runs failed, by run; those that nobody asked for before are asked for by one question."""
         failed = [k.run.run_id for k in known if k.run and k.state is State.failed]
-        new = [run_id for run_id in failed if run_id not in self._reasons]
-        try:
-            self._reasons |= self._client.reasons(new) if new else {}
-        except BrandDetectError as e:
-            return str(e)
-        return ""
+        told = {run_id: reason for run_id in failed if (reason := self._reasons.get(run_id))}
+        new = [run_id for run_id in failed if run_id not in told]
+        return told | (self._asked_reasons(new) if new else {})
 
-    def _job(self, known: _Known, follow: bool, unknown: str) -> Job:
+    def _asked_reasons(self, run_ids: Sequence[str]) -> dict[str, Reason]:
+        try:
+            found = self._client.reasons(run_ids)
+        except Permanent as e:
+            if len(run_ids) > 1:  # one damaged run does not hide the reasons of the others
+                return {run_id: reason for one in run_ids for run_id, reason in self._asked_reasons([one]).items()}
+            found = dict.fromkeys(run_ids, _unknown(e))
+        except BrandDetectError as e:
+            return dict.fromkeys(run_ids, _unknown(e))
+        self._reasons |= found
+        return dict.fromkeys(run_ids, _unknown("Dagster no longer has the run.")) | found
+
+    def _job(self, known: _Known, follow: bool, reasons: Mapping[str, Reason]) -> Job:
         run, job_id = known.run, known.job_id
         asked = self._requests.get(job_id)
         failed, log = "", RunLog()
@@ -410,7 +423,7 @@ class JobList:
             log = self._follow(run, ask=follow)
             run = replace(run, done=log.done)
         if run and known.state is State.failed:
-            failed, says = self._why(run, unknown)
+            failed, says = _why(*reasons[run.run_id])
         elif run and known.state in ACTIVE:
             says = waits_for(run)
         elif known.state is State.done and summary is None and not says:
@@ -467,16 +480,17 @@ class JobList:
                 self._logs[run.run_id] = time.monotonic() + FOLLOWED_S, log
         return log
 
-    def _why(self, run: Run, unknown: str) -> tuple[str, str]:
-        """The stage that failed, "" if it was none, and the reason with its hint, or why that is ``unknown``."""
-        told = self._reasons.get(run.run_id)
-        if told is None:
-            return "", f"The reason is unknown: {unknown or 'Dagster no longer has the run.'}"
-        sentence, hint = told
-        stage, colon, rest = sentence.partition(": ")
-        if not (colon and stage in LINE):
-            stage, rest = "", sentence
-        return stage, f"{rest} {hint[:1].upper()}{hint[1:]}".strip()
+
+def _unknown(cause: object) -> Reason:
+    return f"The reason is unknown: {cause}", ""
+
+
+def _why(sentence: str, hint: str) -> tuple[str, str]:
+    """The stage that failed, "" if it was none, and the reason with its hint."""
+    stage, colon, rest = sentence.partition(": ")
+    if not (colon and stage in LINE):
+        stage, rest = "", sentence
+    return stage, f"{rest} {hint[:1].upper()}{hint[1:]}".strip()
 
 
 def _state_of(run: Run) -> State:

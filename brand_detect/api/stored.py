@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated
@@ -171,9 +172,11 @@ class StoredReports:
             is_made = self._store.blobs.exists(kind.path(made))
             places[kind if is_made else ask] = f"{home}/{kind}.mp4?report={made.attempt}"
             places[f"{ask}_min"] = kind.longest_min
-        request = self.request(job_id, made.attempt)
-        places["encoding"] = encoding(request.probe, request.video_uri)
-        places["duration_s"] = request.probe.duration_s
+        places |= {"encoding": "this video", "duration_s": 0.0}
+        with suppress(Permanent):  # the page has pictures of its own, and needs no video
+            request = self.request(job_id, made.attempt)
+            places["encoding"] = encoding(request.probe, request.video_uri)
+            places["duration_s"] = request.probe.duration_s
         if len(self._reports.sound(job_id)) > 1:
             places["compare"] = f"/compare?job={job_id}"
         places["brands"] = f"{home}/brands"

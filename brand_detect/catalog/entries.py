@@ -5,7 +5,7 @@ import gc
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -43,6 +43,7 @@ PART = 256
 """Items of a long list that are read together: what is read again after a change."""
 _ITEM = re.compile(r"^- ", re.MULTILINE)
 _OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+_ANCHOR = re.compile(r"[\s\[{,]&\S")
 """What YAML takes for the end of a line as well."""
 
 Cell = str | list[str]
@@ -182,14 +183,11 @@ def parts_of(text: str, source: str) -> list[tuple[str, tuple[Entry, ...]]]:
     Raises:
         BadInput: the list is malformed; names ``source`` and the line.
     """
-    parts = _parts(text)
-    try:
-        return [(part, _entries_of_part(part, source)) for part in parts]
-    except BadInput:
-        if len(parts) == 1:
-            raise
-        # A part begins inside a text in quotes, or refers to another. If none fails, they are what the whole is.
-        return [(text, _entries_of_part(text, source))]
+    if len(parts := _parts(text)) > 1:
+        # A part that begins inside a text in quotes fails. If none does, they are what the whole is.
+        with suppress(BadInput):
+            return [(part, _entries_of_part(part, source)) for part in parts]
+    return [(text, tuple(_read_entries(text, source)))]
 
 
 def _parts(text: str) -> list[str]:
@@ -197,7 +195,7 @@ def _parts(text: str) -> list[str]:
     items = [found.start() for found in _ITEM.finditer(text)]
     begins = [0, *items[PART::PART]]
     has_documents = any(text.find(mark, items[0]) >= 0 for mark in ("\n---", "\n...")) if items else False
-    if has_documents or _OTHER_BREAKS.search(text):
+    if has_documents or _OTHER_BREAKS.search(text) or _ANCHOR.search(text):
         return [text]
     return [text[begin:end] for begin, end in zip(begins, [*begins[1:], len(text)], strict=True)]
 

@@ -9,7 +9,7 @@ either storage can take over from the other.
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.event import listen
+from sqlalchemy.exc import OperationalError
 
 _OPEN_RUNS = 16
 """Databases of runs, one each, that a process keeps open."""
@@ -48,17 +49,17 @@ class _OneFile:
 
     _conn_string: str
     _database: ClassVar[str]
-    _found: ClassVar[set[Path]] = set()
-    """Databases whose tables this process has made or found."""
+    _found: ClassVar[set[tuple[Path, int]]] = set()
+    """Databases whose tables this process has made or found, with their inodes: another file may take their place."""
 
     @classmethod
     def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Any:
         """As Dagster's own, which reads all migrations, but once in a process: each tick of a sensor asks for it."""
         path = Path(base_dir, f"{cls._database}.db").absolute()
-        if path in cls._found and path.exists():
+        if path.exists() and (path, path.stat().st_ino) in cls._found:
             return cls(create_db_conn_string(base_dir, cls._database), inst_data)  # type: ignore[call-arg]
         made = super().from_local(base_dir, inst_data)  # type: ignore[misc]
-        cls._found.add(path)
+        cls._found.add((path, path.stat().st_ino))
         return made
 
     @cached_property
@@ -95,7 +96,8 @@ class SqliteEvents(SqliteEventLogStorage):
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """As Dagster's own, which reads all migrations to find out whether there is anything to do."""
-        with engine.connect() as connection:
+        made = None
+        with suppress(OperationalError), engine.connect() as connection:  # a locked one is tried again by Dagster's own
             made = MigrationContext.configure(connection).get_current_revision()
         if not made:
             super()._initdb(engine, for_index_shard)

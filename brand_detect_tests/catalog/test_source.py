@@ -250,6 +250,8 @@ ODD_LAYOUTS = (
     "- Rolex\n...\n- Omega\n- Tissot\n",
     "- Rolex\n---\n- Omega\n- Tissot\n",
     "- {name: &a Rolex}\n- {name: Omega, owner: *a}\n- Tissot\n",
+    "- {name: &a Rolex}\n- {name: &a Omega}\n- Tissot\n",
+    "- Marks & Spencer\n- H&M\n- AT&T\n",
     '- "Rolex\n- Omega"\n- Tissot\n- {name: Rado, nonsense: 1}\n',
     "- {name: Rolex, aliases: [one,\n- two]}\n- Omega\n- Tissot\n",
     "- name: Rolex\r\n  owner: X\r\n- Omega\r\n- {name: Tissot, colours: [#e30613]}\r\n",
@@ -277,6 +279,14 @@ def test_a_list_read_by_parts_reads_as_a_whole(text: str, monkeypatch: pytest.Mo
 
     whole = read(1000)
     assert read(1) == read(2) == whole
+
+
+@pytest.mark.parametrize("text", ["brands:\n  - Rolex\n  - Omega\n  - Tissot\n", '["Rolex", "Omega", "Tissot"]'])
+def test_the_versions_of_a_list_without_parts_are_not_all_kept(text: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(entries, "PART", 1)
+    kept = entries._entries_of_part.cache_info().currsize
+    assert len(entries.entries_of(text.encode(), "a.yaml")) == 3
+    assert entries._entries_of_part.cache_info().currsize == kept
 
 
 def test_after_a_change_only_the_part_that_it_touches_is_read_again(monkeypatch: pytest.MonkeyPatch):

@@ -146,3 +146,14 @@ def test_the_databases_are_whole_and_write_ahead(live: dg.DagsterInstance, tmp_p
         with sqlite3.connect(path) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_database_in_whose_place_another_file_came_gets_its_tables(live: dg.DagsterInstance, tmp_path: Path):
+    ended(live, "match")
+    [runs] = tmp_path.rglob("runs.db")
+    live.dispose()
+    for file in runs.parent.glob("runs.db*"):
+        file.rename(file.with_name(f"old-{file.name}"))
+    runs.touch()
+    with dg.DagsterInstance.from_config(str(tmp_path)) as other:
+        assert other.get_runs() == []

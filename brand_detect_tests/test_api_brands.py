@@ -297,6 +297,14 @@ def test_a_brand_that_the_report_has_is_no_gain(service: Service):
     assert (report["gains"], report["loses"]) == ([], [])
 
 
+def test_what_the_report_was_made_with_and_does_not_name_is_no_gain(service: Service, monkeypatch: pytest.MonkeyPatch):
+    service.add(name="Acme", aliases=["Acme Widgets"])
+    made_with = load_catalog(service.path).catalog
+    monkeypatch.setattr(stored_brands, "catalog_from_json", lambda *_: made_with)
+    [report] = service.http.get("/brands/reports").json()["reports"]
+    assert report["gains"] == [], "some rule kept it from being named, and would again"
+
+
 def test_a_brand_that_a_person_named_is_lost_only_if_it_is_excluded(service: Service, monkeypatch: pytest.MonkeyPatch):
     load = Store.load
 

@@ -9,7 +9,7 @@ from threading import Lock
 
 from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs
-from brand_detect.catalog import LexiconIndex, LoadedCatalog
+from brand_detect.catalog import LexiconIndex, LoadedCatalog, catalog_from_json
 from brand_detect.catalog.reader import CatalogReader
 from brand_detect.catalog.writing import (
     Added,
@@ -90,6 +90,7 @@ class StoredBrands:
         self._index = lru_cache(1)(LexiconIndex)
         self._logo = lru_cache(4096)(self._drawn)
         self._report = lru_cache(1024)(self._read_report)
+        self._texts = lru_cache(4)(self._read_texts)
         self._open: tuple[float, str, list[Open]] = 0.0, "", []
         self._decided: set[str] = set()
 
@@ -263,11 +264,24 @@ class StoredBrands:
         listed = {brand.brand_id: brand.excluded for brand in catalog.brands}
         hits = {hit.brand_id: hit.brand for text in report.texts for hit in self._index(catalog).find(text, **LIMITS)}
         found = {i: name for i, name in {**hits, **report.excluded}.items() if i not in report.brands}
-        gains = {name for i, name in found.items() if listed.get(i) is False}
+        before = self._texts(made.upstream.get(CATALOG, "")) if found else {}
+        now = {brand.brand_id: _texts_of(brand) for brand in catalog.brands if brand.brand_id in found}
+        # what the report was made with, and yet does not name, no replay names
+        gains = {
+            n for i, n in found.items() if listed.get(i) is False and (i in report.excluded or before.get(i) != now[i])
+        }
         loses = {name for i, name in report.brands.items() if listed.get(i, i not in report.by_hand)}
         request = self._jobs.request(job_id)
         video = file_name(request.video_uri) if request else ""
         return Older(job_id, video, tuple(sorted(gains)), tuple(sorted(loses)))
+
+    def _read_texts(self, version: str) -> Mapping[str, tuple[str, ...]]:
+        """What named the brands of a version of the list, by id; nothing if it is no longer stored."""
+        try:
+            stored = catalog_from_json(self._store.snapshots.read(version), version)
+        except Permanent:
+            return {}
+        return {brand.brand_id: _texts_of(brand) for brand in stored.brands}
 
     def _read_report(self, job_id: str, attempt: str) -> _Reported:
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
@@ -287,6 +301,10 @@ class StoredBrands:
                 picture = self._artwork.render(loaded.picture(exemplar), exemplar.suffix, LOGO_PX)
                 return self._codec.encode(on_contrast(picture, LOGO_PX), LOGO_QUALITY, 0)
         raise NotThere("There is no such logo.")
+
+
+def _texts_of(brand: Brand) -> tuple[str, ...]:
+    return () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts)
 
 
 def _named(found: Iterable[Open], proposal_id: str) -> Proposal:

@@ -170,9 +170,16 @@ byId("brands").addEventListener("click", (event) => {
     button.firstChild.data = brand.excluded ? "Include" : "Exclude";
     button.closest("li").querySelector(".out").hidden = !brand.excluded;
     look();
+    recount();
     return [brand.excluded ? `Reports leave ${brand.name} out from now on. It stays on the list. ` : `Reports count ${brand.name} again. `, linkTo("#changes", "Reports that would change")];
   });
 });
+
+/** Shows how many brands the list has now. */
+async function recount() {
+  const page = await fetch(location.href);
+  if (page.ok) byId("count").replaceWith(new DOMParser().parseFromString(await page.text(), "text/html").getElementById("count"));
+}
 
 // --- two brands that are one
 

@@ -117,6 +117,15 @@ def test_frames_that_are_gone_leave_a_page_without_them_that_says_so(
     assert "“ ACME ”" in seen.text
 
 
+def test_two_videos_have_no_common_time() -> None:
+    other = p.request(job_id="other", video_sha256="f" * 64)
+    after = side([p.verdict("Nike", ["z"])], regions=track("z", (2, 3, 4)), request=other)
+    text = Page(rendered(compare(side([NIKE], regions=REGIONS), after))).text
+    assert "Difference in seconds" in text
+    assert "When" not in text
+    assert "When" in Page(rendered(compare(BEFORE, AFTER))).text
+
+
 def test_a_video_that_was_moved_is_no_different_setting() -> None:
     was, now = ({stage: facts(params={}) for stage in LINE} for _ in range(2))
     was["job_request"] = facts(params={"video_uri": "/srv/match.mp4"})

@@ -130,7 +130,7 @@ class OlderReport(BaseModel):
     job_id: str = Field(examples=["final-1a2b3c4d"])
     video: str = Field(examples=["final.mp4"])
     gains: list[str] = Field(
-        description="brands that it lacks: names that are new on the list are in its texts, or they are no longer excluded",
+        description="brands that it lacks: its texts have names that are new on the list, or it excluded them",
         examples=[["Zymvora"]],
     )
     loses: list[str] = Field(description="its brands that the list has no more, or excludes", examples=[[]])

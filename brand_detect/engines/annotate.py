@@ -36,6 +36,8 @@ COPIED_PX = 720
 KEY_S = 1.0
 """Time between the key pictures of a copy: a player seeks to one and decodes from there."""
 SOUND_RATE = 48_000
+OVERLAP = 512
+"""Samples by which encoded sound may come late; with more of an overlap a piece is dropped."""
 EXACT = 0x2 | 0x2000 | 0x40000
 """swscale's flags bilinear, full_chroma_int and accurate_rnd: the defaults darken pictures by 1.5 of 255."""
 
@@ -102,7 +104,18 @@ def _fits(sound: "AudioStream") -> bool:
     return True
 
 
+def _begins_s(sound: "Packet") -> float:
+    return float((sound.pts or 0) * sound.time_base)
+
+
+def _shift(sound: "Packet", by_s: Fraction) -> None:
+    ticks = round(by_s / sound.time_base)
+    sound.pts, sound.dts = (sound.pts or 0) - ticks, (sound.dts or 0) - ticks
+
+
 class _Rewriting:
+    _refusal = "MP4 cannot hold its codec"
+
     def __init__(
         self,
         container: "InputContainer",
@@ -116,13 +129,19 @@ class _Rewriting:
         self._begin_s = Fraction(max(container.start_time or 0, 0), 1_000_000)  # by the container's clock
         self._part = part
         self._video: VideoStream | None = None
+        self._held: deque[Packet] = deque()  # sound packets from after a jump of their clock
+        self._raw_s: float | None = None  # when the last packet of sound begins by the file's clock
+        self._jumped_s = 0.0  # as far as the sound has followed the jumps of the pictures' clock
         self._waiting: deque[Packet] = deque(maxlen=WAITING)  # sound packets from before the first picture
         self._sound = next((s for s in container.streams.audio[:1] if self._can_hold(s)), None)
         self._heard: AudioStream | None = None
         self._heard_out = False  # whether the sound has come to the end of the part
+        self._heard_s = -math.inf  # when it begins by the new clock
+        self._fault = ""  # what ended the sound
+        self._pictures = Pictures(container, stream, limits, self._sound, self._hear)
 
     def run(self, draw: Draw | None, progress: Progress) -> Rewritten:
-        pictures = Pictures(self._container, self._stream, self._limits, self._sound, self._copy)
+        pictures = self._pictures
         start_s, end_s = self._part
         total_s = min(float((self._container.duration or 0) / 1e6), end_s) - start_s
         first, first_s, frames = None, 0.0, 0
@@ -136,6 +155,7 @@ class _Rewriting:
                 continue
             if first is None:
                 shown_s = Fraction(picture.pts) * Fraction(picture.time_base or 0) if picture.pts else Fraction(0)
+                shown_s -= Fraction(pictures.clock.jumped_s)
                 self._begin_s = self._begun_s(shown_s)
                 first, first_s = self._ticks(shown_s), t_s
             duration = round((picture.duration or 0) * (picture.time_base or 0) / self._base)
@@ -148,12 +168,12 @@ class _Rewriting:
             self._encode(image)
             frames += 1
         self._encode(None)
-        self._end_sound()
-        notes = (
-            []
-            if self._sound or not self._container.streams.audio
-            else ["The sound is left out: MP4 cannot hold its codec."]
-        )
+        self._follow(ends=True)
+        with self._sound_faults():
+            self._end_sound()
+        notes = [self._fault] if self._fault else []
+        if self._container.streams.audio and not self._sound:
+            notes.append(f"The sound is left out: {self._refusal}.")
         if pictures.damaged:
             notes.append(f"The video cannot be decoded beyond {pictures.end_s:.1f} s.")
         sound = self._heard.codec_context.codec.canonical_name if self._heard else ""
@@ -218,22 +238,51 @@ class _Rewriting:
         if self._video is not None:
             self._written.mux(self._video.encode(picture))
 
-    def _copy(self, packet: "Packet") -> None:
-        if self._video is None:
-            self._waiting.append(packet)
-        else:
-            self._mux(packet)
+    def _hear(self, packet: "Packet") -> None:
+        if packet.dts is not None and packet.pts is not None:
+            self._held.append(packet)
+            self._follow()
+
+    def _follow(self, *, ends: bool = False) -> None:
+        """Passes sound on by the pictures' clock: where its own jumps, once theirs has jumped or clearly does not."""
+        clock = self._pictures.clock
+        while self._held:
+            packet, at_s = self._held[0], _begins_s(self._held[0])
+            if self._raw_s is not None and clock.jumps(self._raw_s, at_s):
+                waits = not ends and _begins_s(self._held[-1]) - at_s < SOUND_BEHIND_S
+                if clock.jumped_s == self._jumped_s and waits:
+                    return
+                self._jumped_s = clock.jumped_s
+            self._raw_s = at_s
+            self._held.popleft()
+            _shift(packet, Fraction(self._jumped_s))
+            if self._video is None:
+                self._waiting.append(packet)
+            else:
+                self._mux(packet)
 
     def _mux(self, packet: "Packet") -> None:
-        if packet.dts is None or packet.pts is None:
+        _shift(packet, self._begin_s)
+        at_s, (start_s, end_s) = _begins_s(packet), self._part
+        self._heard_out |= at_s >= end_s - start_s
+        if self._heard_out or (start_s and at_s < 0) or at_s <= self._heard_s:
             return
-        shift = round(self._begin_s / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        start_s, end_s = self._part
-        self._heard_out |= packet.pts * packet.time_base >= end_s - start_s
-        if self._heard_out or (start_s and packet.pts < 0):
-            return
-        self._put(packet)
+        self._heard_s = at_s
+        with self._sound_faults():
+            self._put(packet)
+
+    @contextmanager
+    def _sound_faults(self) -> "Iterator[None]":
+        """A fault of the sound ends the sound alone; that of a full disk is none."""
+        from av.error import FFmpegError
+
+        try:
+            yield
+        except FFmpegError as e:
+            if isinstance(e, OSError):
+                raise
+            self._heard_out = True
+            self._fault = f"The sound ends at {self._heard_s:.1f} s, where it could not be written."
 
     def _begin_sound(self, sound: "AudioStream") -> "AudioStream":
         return self._written.add_stream_from_template(sound)
@@ -253,6 +302,8 @@ class _Rewriting:
 class _Copying(_Rewriting):
     """Makes a copy; sound that is not AAC is encoded, since few browsers play other sound in MP4."""
 
+    _refusal = "FFmpeg here cannot decode it"
+
     def __init__(
         self,
         container: "InputContainer",
@@ -267,6 +318,7 @@ class _Copying(_Rewriting):
         self._encodes = False  # whether the sound is encoded, not copied
         self._resampler: AudioResampler | None = None
         self._resampled: tuple[str, str, int] | None = None  # the kind of sound that it takes
+        self._end: int | None = None  # of the encoded sound, in samples
 
     def _can_hold(self, sound: "AudioStream") -> bool:
         return sound.codec_context is not None  # it can be decoded
@@ -316,6 +368,19 @@ class _Copying(_Rewriting):
                 self._resampler = AudioResampler("fltp", self._heard.codec_context.layout.name, SOUND_RATE)
                 self._resampled = kind
         for piece in self._resampler.resample(sound) if self._resampler else []:
-            self._written.mux(self._heard.encode(piece))
+            if piece and self._follows(piece):
+                self._written.mux(self._heard.encode(piece))
         if sound is None:
             self._written.mux(self._heard.encode(None))
+
+    def _follows(self, piece: "AudioFrame") -> bool:
+        """Whether the piece comes after the sound before it; its time becomes one in samples."""
+        begin = self._end or 0  # the later ones of a packet may have no time
+        if piece.pts is not None and piece.time_base:  # sound in the right form comes with the source's time base
+            begin = round(piece.pts * piece.time_base * SOUND_RATE)
+        end = begin if self._end is None else self._end
+        if begin < end - OVERLAP:
+            return False
+        piece.pts, piece.time_base = max(begin, end), Fraction(1, SOUND_RATE)
+        self._end = piece.pts + piece.samples
+        return True

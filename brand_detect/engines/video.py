@@ -451,6 +451,11 @@ class _Clock:
         self._pause_s = PAUSE_S if container.format.name in _TIMELESS else math.inf
         self._origin_s: float | None = None
         self.last_s: float | None = None
+        self.jumped_s = 0.0
+        """All jumps so far, together."""
+
+    def jumps(self, last_s: float, next_s: float) -> bool:
+        return not last_s - 1 <= next_s <= last_s + self._pause_s
 
     def at(self, raw_s: float | None) -> float:
         last_s = self.last_s
@@ -460,8 +465,9 @@ class _Clock:
             if self._origin_s is None:
                 self._origin_s = raw_s
             t_s = raw_s - self._origin_s
-            if last_s is not None and not last_s - 1 <= t_s <= last_s + self._pause_s:
+            if last_s is not None and self.jumps(last_s, t_s):
                 self._origin_s += t_s - (last_s + self.step_s)
+                self.jumped_s += t_s - (last_s + self.step_s)
                 t_s = last_s + self.step_s
         self.last_s = t_s if last_s is None else max(t_s, last_s)
         return t_s
@@ -472,7 +478,8 @@ class Pictures:
 
     Afterwards ``damaged`` says whether the end could not be decoded, and ``end_s`` where the last good picture ends. If
     the header declares only the file's duration (Matroska, FLV), ``sound_end_s`` is the end of the sound: pictures may
-    end earlier without loss. Packets of the stream ``sound`` are passed to ``heard``. Pictures beyond ``limits`` raise
+    end earlier without loss. Packets of the stream ``sound`` are passed to ``heard``, whose errors are no damage.
+    Pictures beyond ``limits`` raise
     ``BadInput``: sizes may change within a stream, and headers may be wrong.
     """
 
@@ -490,7 +497,7 @@ class Pictures:
         stream.thread_type = "AUTO"
         if stream.width * stream.height > LARGE_PX:
             stream.thread_count = 2
-        self._clock = _Clock(container, stream)
+        self.clock = _Clock(container, stream)
         self._sound, self._heard = sound, heard
         every = container.streams.audio if stream.duration is None else [sound] if sound else []
         self._streams = [stream, *every]
@@ -521,9 +528,9 @@ class Pictures:
         from av.error import FFmpegError
 
         container, stream = self._container, self._stream
-        if self._clock.last_s is None and (first := next(self._good(), None)):
+        if self.clock.last_s is None and (first := next(self._good(), None)):
             self._time(first)
-        self._clock.last_s = None
+        self.clock.last_s = None
         if self._first_pts is not None and stream.time_base:
             at = self._first_pts + round(start_s / stream.time_base)  # a tick less would be the key picture before
             with suppress(FFmpegError):  # no usable index
@@ -536,27 +543,29 @@ class Pictures:
         return self._good()
 
     def _good(self) -> Iterator["VideoFrame"]:
+        for packet in self._packets():
+            if packet.stream.index != self._stream.index:
+                if packet.pts is not None:
+                    end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    self.sound_end_s = max(self.sound_end_s, end_s - _first_s(self._stream))
+                    if self._sound and packet.stream.index == self._sound.index:
+                        self._heard(packet)
+                continue
+            for picture in decoded(packet):
+                _check_picture(self._stream, picture, self._limits)
+                self.damaged = False
+                # AVI has no presentation times; FFmpeg's are in decoding order
+                if self._container.format.name == "avi":
+                    picture.pts = picture.dts
+                if self._first_pts is None:
+                    self._first_pts = picture.pts
+                yield picture
+
+    def _packets(self) -> Iterator["Packet"]:
         from av.error import FFmpegError
 
         try:
-            for packet in self._container.demux(self._streams):
-                if packet.stream.index != self._stream.index:
-                    if packet.pts is not None:
-                        end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                        self.sound_end_s = max(self.sound_end_s, end_s - _first_s(self._stream))
-                        if self._sound and packet.stream.index == self._sound.index:
-                            self._heard(packet)
-                    continue
-                pictures = decoded(packet)
-                for picture in pictures:
-                    _check_picture(self._stream, picture, self._limits)
-                    self.damaged = False
-                    # AVI has no presentation times; FFmpeg's are in decoding order
-                    if self._container.format.name == "avi":
-                        picture.pts = picture.dts
-                    if self._first_pts is None:
-                        self._first_pts = picture.pts
-                    yield picture
+            yield from self._container.demux(self._streams)
         except FFmpegError:
             self.damaged = True
 
@@ -585,7 +594,7 @@ class Pictures:
 
     def _time(self, picture: "VideoFrame") -> float:
         """Seconds from the first picture, strictly increasing."""
-        clock = self._clock
+        clock = self.clock
         last_s, t_s = clock.last_s, clock.at(picture.time)
         if last_s is not None and t_s <= last_s:
             t_s = clock.last_s = last_s + min(1e-3, clock.step_s)

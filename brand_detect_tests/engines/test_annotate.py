@@ -9,11 +9,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.error import ArgumentError
 
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.protocols import Draw, Image, Interval, Rewritten
-from brand_detect.engines.annotate import PyAvRewriter
+from brand_detect.engines.annotate import PyAvRewriter, _Copying
 from brand_detect_tests.support.videos import Picture, scene, silent, truncate, write_clip
 
 GREEN = (0, 255, 0)
@@ -58,7 +59,9 @@ def error(a: Picture, b: Picture) -> float:
     return float(np.abs(a.astype(int) - b).mean())
 
 
-def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0, *, apart: bool = False) -> Path:
+def with_sound(
+    path: Path, source: Path, codec: str = "aac", late_s: float = 0, *, apart: bool = False, layout: str = "mono"
+) -> Path:
     """The video of ``source`` with a tone beside it, on a clock that begins ``late_s`` seconds late; ``apart`` with all
     pictures before it in the file."""
     options = {"output_ts_offset": str(late_s), **({"max_interleave_delta": "1"} if apart else {})}
@@ -66,7 +69,7 @@ def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0, *,
         video = written.add_stream_from_template(read.streams.video[0])
         sound = written.add_stream(codec, rate=48_000)
         assert isinstance(sound, av.AudioStream)
-        sound.codec_context.layout, sound.codec_context.bit_rate = "mono", 64_000
+        sound.codec_context.layout, sound.codec_context.bit_rate = layout, 64_000 * av.AudioLayout(layout).nb_channels
         for packet in read.demux(video=0):
             if packet.dts is not None:
                 packet.stream = video
@@ -75,7 +78,8 @@ def with_sound(path: Path, source: Path, codec: str = "aac", late_s: int = 0, *,
         for n in range(0, len(tone), 1024):
             piece = tone[n : n + 1024]
             samples, kind = ((piece * 32767).astype(np.int16), "s16") if codec == "pcm_s16le" else (piece, "fltp")
-            frame = av.AudioFrame.from_ndarray(samples[None], format=kind, layout="mono")
+            every: Any = np.repeat(samples[None], av.AudioLayout(layout).nb_channels, axis=0)
+            frame = av.AudioFrame.from_ndarray(every, format=kind, layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = 48_000, n, Fraction(1, 48_000)
             written.mux(sound.encode(frame))
         written.mux(sound.encode(None))
@@ -410,3 +414,72 @@ def test_aac_of_a_copy_is_copied(tmp_path: Path) -> None:
     source = with_sound(tmp_path / "a.mp4", clip)
     target, _ = copied(source)
     assert times(target, "audio") == times(source, "audio")
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def begins_s(path: Path) -> list[float]:
+    """When each packet of sound begins."""
+    return [float(t) for t, _ in times(path, "audio")]
+
+
+def test_sound_of_a_copy_stays_beside_its_pictures_where_it_changes_its_kind(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)], options={"bf": "0"})
+    kinds = [("5.1", 5), ("stereo", 7)]
+    parts = [with_sound(tmp_path / f"{kind}.ts", clip, "ac3", late_s, layout=kind) for kind, late_s in kinds]
+    target, made = copied(joined(tmp_path / "a.ts", *parts))
+    assert (made.frames, made.notes) == (100, ())
+    begins = begins_s(target)
+    assert begins[-1] == pytest.approx(4.0, abs=0.1)
+    assert max(b - a for a, b in pairwise(begins)) < 0.06
+
+
+@pytest.mark.parametrize("codec", ["aac", "ac3", "mp2"])
+@pytest.mark.parametrize("is_copy", [True, False])
+@pytest.mark.parametrize(("late_s", "n"), [(5, 50), (3.5, 50), (6.987, 50), (5, 60)])
+def test_all_pictures_have_their_sound_though_the_clock_steps_back(
+    tmp_path: Path, codec: str, is_copy: bool, late_s: float, n: int
+) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(n)], options={"bf": "0"})
+    parts = [with_sound(tmp_path / f"{start_s}.ts", clip, codec, start_s) for start_s in (5, late_s)]
+    source = joined(tmp_path / "a.ts", *parts)
+    target, made = copied(source) if is_copy else rewrite(source, None)
+    assert (made.frames, made.notes) == (2 * n, ())
+    assert numbers(target) == [*range(n)] * 2
+    begins = begins_s(target)
+    assert begins[-1] == pytest.approx(n / 25 + 2, abs=0.1), "beside the pictures of the second part"
+    assert all(a < b for a, b in pairwise(begins))
+
+
+def test_small_steps_back_do_not_add_up_in_encoded_sound(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "silent.mp4", [scene(n) for n in range(50)], options={"bf": "0"})
+    parts = [with_sound(tmp_path / f"{n}.ts", clip, "mp2", 5 + 2.003 * n) for n in range(7)]
+    source = joined(tmp_path / "a.ts", *parts)
+    target, _ = copied(source)
+    assert begins_s(target)[-1] == pytest.approx(begins_s(rewrite(source, None)[0])[-1], abs=0.04)
+
+
+def test_a_fault_of_the_sound_ends_no_pictures_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = _Copying._put
+
+    def faulty(self: _Copying, packet: av.Packet) -> None:
+        if self._heard_s > 1:
+            raise ArgumentError(22, "Invalid argument")
+        put(self, packet)
+
+    monkeypatch.setattr(_Copying, "_put", faulty)
+    clip = write_clip(tmp_path / "silent.mp4", [numbered(n) for n in range(50)])
+    target, made = copied(with_sound(tmp_path / "a.mkv", clip, "mp2"))
+    assert made.frames == 50
+    assert made.notes == ("The sound ends at 1.0 s, where it could not be written.",)
+    assert begins_s(target)[-1] == pytest.approx(1.0, abs=0.1)
+
+
+def test_sound_of_a_copy_that_cannot_be_decoded_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Copying, "_can_hold", lambda *_: False)
+    clip = write_clip(tmp_path / "silent.mp4", [scene(0)] * 10)
+    _, made = copied(with_sound(tmp_path / "a.mp4", clip))
+    assert (made.sound, made.notes) == ("", ("The sound is left out: FFmpeg here cannot decode it.",))

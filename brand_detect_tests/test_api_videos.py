@@ -19,7 +19,9 @@ from fastapi.testclient import TestClient
 from brand_detect.api import create_app, videos
 from brand_detect.api.shared import MOST_WAITING
 from brand_detect.api.stored import MadeVideo
+from brand_detect.domain.protocols import Rewritten
 from brand_detect.domain.settings import Settings
+from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.storage.blobs import Blobs
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
@@ -27,6 +29,7 @@ from brand_detect_tests.test_api_reports import MEANT, ScriptedClient, service
 
 VIDEO = "/reports/match/annotated.mp4"
 COPY = "/reports/match/playable.mp4"
+MADE = Rewritten(40, 4.0, "", ())
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ class Drawing:
         monkeypatch.setattr(videos, "annotate", self)
         monkeypatch.setattr(videos, "TOLD_S", 0.02)
 
-    def __call__(self, *arguments: Any) -> None:
+    def __call__(self, *arguments: Any) -> tuple[Rewritten, None]:
         target, progress = arguments[-2:]
         self.times += 1
         self.begun.set()
@@ -69,6 +72,7 @@ class Drawing:
             while not self.may_end.wait(0.01):
                 progress(1.0, 10_000, "seconds of video")
             target.write_bytes(b"video")
+            return MADE, None
         finally:
             self.ended.set()
 
@@ -125,13 +129,14 @@ def test_who_hangs_up_stops_the_drawing(made: Path, monkeypatch: pytest.MonkeyPa
 def test_who_hangs_up_at_the_end_finds_nothing_kept(made: Path, monkeypatch: pytest.MonkeyPatch):
     ended = Event()
 
-    def deaf(*arguments: Any) -> None:
+    def deaf(*arguments: Any) -> tuple[Rewritten, None]:
         with suppress(videos._Left):
             while True:
                 arguments[-1](1.0, 10_000, "seconds of video")
                 time.sleep(0.01)
         arguments[-2].write_bytes(b"video")
         ended.set()
+        return MADE, None
 
     monkeypatch.setattr(videos, "annotate", deaf)
     with serving(served(made)) as address, ExitStack() as open_ones:
@@ -241,6 +246,7 @@ def test_a_copy_is_made_once_for_all_reports_of_a_request_and_played_by_ranges(h
     assert (answer.status_code, "make it from the report's page" in answer.json()["detail"]) == (404, True)
     assert f'"copy": "{COPY}?report=' in http.get("/reports/match").text
     told = drawn(http, COPY)[-1]
+    assert told["notes"] == []
     [path] = [path for path in kept(made) if "playable" in path.name]
     [request] = (made / "store" / "match" / "job_request").iterdir()
     assert path.name == f"{request.name}-playable.mp4"
@@ -255,4 +261,36 @@ def test_a_copy_is_made_once_for_all_reports_of_a_request_and_played_by_ranges(h
     assert (part.status_code, part.content) == (206, whole.content[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
     assert http.get(told["address"], headers={"Range": "bytes=999999999-"}).status_code == 416
+    head = http.head(told["address"])
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(whole.content)))
     path.unlink()
+
+
+def test_a_copy_says_what_it_lacks_and_is_made_again_if_asked(
+    http: TestClient, made: Path, monkeypatch: pytest.MonkeyPatch
+):
+    notes = ("The sound is left out: FFmpeg here cannot decode it.",)
+
+    def copied(*arguments: Any) -> Rewritten:
+        arguments[-2].write_bytes(b"video")
+        return Rewritten(40, 4.0, "", notes)
+
+    monkeypatch.setattr(videos, "copy", copied)
+    assert drawn(http, COPY)[-1]["notes"] == [*notes]
+    [path] = [path for path in kept(made) if "playable" in path.name]
+    path.write_bytes(b"broken")
+    assert drawn(http, COPY)[-1]["notes"] == []
+    assert path.read_bytes() == b"broken"
+    drawn(http, f"{COPY}?again=true")
+    assert path.read_bytes() == b"video"
+    path.unlink()
+
+
+def test_a_copy_that_is_cut_off_is_said_and_not_kept(http: TestClient, made: Path, monkeypatch: pytest.MonkeyPatch):
+    def cut_off(self: PyAvRewriter, file: Any, target: Path, *_: Any) -> Rewritten:  # noqa: ARG001
+        target.write_bytes(b"video")
+        return Rewritten(20, 2.0, "", ("The video cannot be decoded beyond 2.0 s.",))
+
+    monkeypatch.setattr(PyAvRewriter, "copy", cut_off)
+    assert drawn(http, COPY)[-1]["detail"].startswith("The copy would end at 2.0 s, but the video has a picture at 3.")
+    assert not [path for path in kept(made) if "playable" in path.name]

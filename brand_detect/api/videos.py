@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -53,6 +53,7 @@ def video_router(
     router = APIRouter(lifespan=running.until_all_ended)
     making = OneAtATime("Other videos are being made.")
 
+    @router.head(VIDEO, include_in_schema=False, dependencies=may_see)
     @router.get(VIDEO, response_class=Response, responses={**PartAsked.responses}, dependencies=may_see)
     def given(
         job_id: str, kind: MadeVideo, asked: Annotated[PartAsked, Depends()], report: ReportAsked = ""
@@ -78,19 +79,23 @@ def video_router(
         responses={200: {"content": {LINES: {"schema": {}}}}, **problems(403, 404, 503)},
         dependencies=may_change,
     )
-    async def make(job_id: str, kind: MadeVideo, report: ReportAsked = "") -> Response:
+    async def make(
+        job_id: str,
+        kind: MadeVideo,
+        report: ReportAsked = "",
+        again: Annotated[bool, Query(description="also if there is one: it takes the place of the other")] = False,
+    ) -> Response:
         """Make a video of the report's, and keep it for GET; of a long video none is made.
 
-        The answer is one line of JSON a second: `done_s` of `total_s`, neither before its turn; at last the `address`,
-        or `detail` and `hint` of what went wrong. Whoever hangs up stops it, but while the finished video is stored:
-        the next one who asks has it at once.
+        The answer is one line of JSON a second: `done_s` of `total_s`, neither before its turn; at last the `address`
+        and `notes` on what the video lacks, or `detail` and `hint` of what went wrong. Whoever hangs up stops it, but
+        while the finished video is stored: the next one who asks has it at once.
         """
         found = await run_in_threadpool(_found, job_id, kind, report)
         address = f"{VIDEO.format(job_id=job_id, kind=kind)}?report={found.ref.attempt}"
 
-        async def made(progress: Progress) -> dict[str, str]:
-            await making(_make, found, kind, progress)
-            return {"address": address}
+        async def made(progress: Progress) -> dict[str, Any]:
+            return {"address": address, "notes": await making(_make, found, kind, again, progress)}
 
         return StreamingResponse(running.lines(made), media_type=LINES)
 
@@ -106,19 +111,20 @@ def video_router(
             )
         return found
 
-    def _make(found: StoredReport, kind: MadeVideo, progress: Progress) -> None:
+    def _make(found: StoredReport, kind: MadeVideo, again: bool, progress: Progress) -> tuple[str, ...]:
         duration_s, path = found.request.probe.duration_s, kind.path(found.manifest)
         progress(0.0, duration_s, SECONDS)
-        if store.blobs.exists(path):  # made for somebody else while this one waited
-            return
+        if store.blobs.exists(path) and not again:  # made for somebody else while this one waited
+            return ()
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / f"{kind}.mp4"
             if kind is MadeVideo.annotated:
-                annotate(found, media, rewriter, canvas, target, progress)
+                made, _ = annotate(found, media, rewriter, canvas, target, progress)
             else:
-                copy(found, media, rewriter, target, progress)
+                made = copy(found, media, rewriter, target, progress)
             progress(duration_s, duration_s, SECONDS)
             store.blobs.put_file(path, target)
+        return made.notes
 
     return router
 
@@ -131,7 +137,7 @@ class _Running:
     """The work under way: it ends when nobody reads its lines any more, or with the service."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[dict[str, str]], Event] = {}  # each with the event that ends it
+        self._tasks: dict[asyncio.Task[dict[str, Any]], Event] = {}  # each with the event that ends it
 
     @asynccontextmanager
     async def until_all_ended(self, _: FastAPI) -> AsyncIterator[None]:
@@ -142,7 +148,7 @@ class _Running:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=ENDING_S)
 
-    async def lines(self, work: Callable[[Progress], Awaitable[dict[str, str]]]) -> AsyncIterator[bytes]:
+    async def lines(self, work: Callable[[Progress], Awaitable[dict[str, Any]]]) -> AsyncIterator[bytes]:
         """JSON lines about what is done, and the result.
 
         The work reports progress as the first thing after its wait for a turn.
@@ -155,7 +161,7 @@ class _Running:
             if left.is_set():
                 raise _Left
 
-        async def result() -> dict[str, str]:
+        async def result() -> dict[str, Any]:
             try:
                 return await work(progress)
             except _Left:

@@ -12,7 +12,7 @@ from brand_detect.domain.contracts.compile_report import CompileReportParams, Re
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import content_sha256
 from brand_detect.domain.pipeline import ROOT, Stage
@@ -165,9 +165,20 @@ def annotate(
 
 
 def copy(found: StoredReport, media: Media, rewriter: VideoRewriter, target: Path, progress: Progress) -> Rewritten:
-    """Write a copy of the report's video that browsers play to ``target``; otherwise as ``annotate``."""
+    """Write a copy of the report's video that browsers play to ``target``; otherwise as ``annotate``.
+
+    Raises:
+        Permanent: the copy lacks pictures that the report was made from.
+    """
     with _video(found.request, media, progress) as (file, copied):
-        return rewriter.copy(file, target, found.request.probe.first_picture_s, copied)
+        made = rewriter.copy(file, target, found.request.probe.first_picture_s, copied)
+    last_s = found.extracted.frames["t_s"][-1].as_py()
+    if made.seconds <= last_s:
+        raise Permanent(
+            f"The copy would end at {made.seconds:.1f} s, but the video has a picture at {last_s:.1f} s.",
+            "submit a copy of the video in H.264 and MP4",
+        )
+    return made
 
 
 @contextmanager

@@ -9,7 +9,7 @@
   const CONTROLS_PX = 64; // height of the video's controls, which labels leave free
   const LABEL_PX = 16;
   const COPY = 'video/mp4; codecs="avc1.640028, mp4a.40.2"';
-  const COPY_SHARE = 0.5; // of the video's length is what a copy takes on two cores, at most
+  const COPY_SHARE = 0.55; // of the video's length: CPU time of 1080p50 in 10 bits and 4:2:2, halved; 1080p25 took 0.29, 2160p50 1.04
   const HIDDEN = 0.1; // largest share that a label may hide of a box around it
   const { service, brands, colors, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
   const place = document.getElementById("screen");
@@ -155,34 +155,48 @@
   new ResizeObserver(() => document.body.style.setProperty("--docked", `${place.offsetHeight}px`)).observe(place, { box: "border-box" });
 
   const isCopy = () => video.getAttribute("src") !== service.video;
+  let copy = service.copy; // where to have one made
+  function offerCopy() {
+    const about = `about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open; in 4K twice as long`;
+    offerVideo(offer, copy, copy === service.copy ? "Make a copy that it plays" : "Make the copy again", about, onCopy);
+  }
+  function failed() {
+    if (!isCopy()) { explain(); return; }
+    copy = `${video.getAttribute("src")}&again=true`;
+    says.textContent = "The copy for browsers cannot be played, so the video itself is shown.";
+    says.hidden = false;
+    offerCopy();
+    video.src = service.video;
+  }
   async function explain() {
     frame.hidden = controls.hidden = true;
     document.body.classList.remove("plays");
-    let why = `This browser does not play ${isCopy() ? "the copy, H.264 in MP4" : service.encoding}.`;
-    let copies = service.copy && !isCopy() && video.canPlayType(COPY);
+    let why = `This browser does not play ${service.encoding}.`;
+    let copies = copy && video.canPlayType(COPY);
     try {
       const answer = await fetch(video.src, { headers: { Range: "bytes=0-0" } });
       if (!answer.ok) [why, copies] = [(await answer.json()).detail, false];
     } catch {
       [why, copies] = ["The video could not be loaded.", false];
     }
+    offer.hidden = true;
     if (copies && service.duration_s > 60 * service.copy_min) {
       why += ` It is longer than the ${service.copy_min} minutes of which a copy is made here.`;
     } else if (copies) {
-      const about = `about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open`;
-      offerVideo(offer, service.copy, "Make a copy that it plays", about, onCopy);
+      offerCopy();
     }
     says.textContent = `${why} A still picture of each exposure is shown instead.`;
     says.hidden = false;
   }
-  function onCopy(address) {
-    says.hidden = true;
+  function onCopy(address, notes) {
+    says.textContent = ["The copy is there.", ...notes].join(" ");
+    says.hidden = !notes.length;
     video.addEventListener("loadeddata", () => video.focus(), { once: true });
     video.src = address;
   }
-  video.addEventListener("error", explain);
+  video.addEventListener("error", failed);
   video.addEventListener("loadedmetadata", () => {
-    if (!video.videoWidth) { explain(); return; } // it plays the sound alone
+    if (!video.videoWidth) { failed(); return; } // it plays the sound alone
     frame.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
     frame.hidden = controls.hidden = false;
     document.body.classList.add("plays");

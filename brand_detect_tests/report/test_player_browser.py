@@ -4,6 +4,7 @@ import re
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -15,12 +16,15 @@ from playwright.sync_api import Browser, Page, expect
 from brand_detect.api import create_app
 from brand_detect.api.stored import MadeVideo
 from brand_detect.client import Client
+from brand_detect.domain.protocols import Rewritten
 from brand_detect.domain.settings import Settings
+from brand_detect.operations.exports import copy
 from brand_detect.report.page import player
 from brand_detect_tests.support.browser import chromium, faults, sound_page
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
 from brand_detect_tests.support.videos import write_clip
+from brand_detect_tests.test_api_reports import MEANT
 
 DRAWN = """([x, y]) => {
   const canvas = document.querySelector('.player canvas');
@@ -278,6 +282,42 @@ def test_a_copy_is_made_of_a_video_that_does_not_play_and_played_from_then_on(se
             page.wait_for_function("() => !document.querySelector('video').seeking")
             cut.append(page.evaluate(SHOWN))
         assert abs(cut[0] - cut[1]) > 20, "the exposure ends where the picture changes"
+
+
+def test_a_copy_that_cannot_be_played_gives_way_to_the_video_and_is_made_again(
+    served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, reports = served
+
+    def broken(*arguments: Any) -> Rewritten:
+        arguments[-2].write_bytes(b"no video")
+        return Rewritten(60, 6.0, "", ("The sound is left out.",))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("brand_detect.api.videos.copy", broken)
+        urllib.request.urlopen(urllib.request.Request(f"{reports}/match/playable.mp4", b"", MEANT)).read()
+    with sound_page(browser, f"{reports}/match") as page:
+        page.locator("body.plays").wait_for()
+        says, video = page.locator("#screen .says"), page.locator("video")
+        expect(says).to_have_text("The copy for browsers cannot be played, so the video itself is shown.")
+        expect(video).to_have_attribute("src", re.compile("/video"))
+        page.get_by_role("button", name="Make the copy again").press("Enter")
+        expect(video).to_have_attribute("src", re.compile(r"/playable\.mp4"), timeout=30_000)
+        page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
+        expect(says).to_be_hidden()
+
+
+def test_the_page_says_what_a_copy_lacks(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*arguments: Any) -> Rewritten:
+        return replace(copy(*arguments), notes=("The sound is left out.",))
+
+    monkeypatch.setattr("brand_detect.api.videos.copy", lacking)
+    browser, reports = served
+    with sound_page(browser, f"{reports}/old") as page:
+        page.get_by_role("button", name="Make a copy that it plays").press("Enter")
+        page.locator("body.plays").wait_for(timeout=30_000)
+        expect(page.locator("#screen .says")).to_have_text("The copy is there. The sound is left out.")
+        assert faults(page) == []
 
 
 def test_a_video_too_long_for_a_copy_is_said_and_none_offered(

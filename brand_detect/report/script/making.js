@@ -1,13 +1,13 @@
 // ---- videos that the service makes while the page waits
 
-/** Offers in `place` to have the video at `address` made, by a button that says `words`; `made` is told where it is. */
+/** Offers in `place` to have the video at `address` made, by a button that says `words`; `made` is told where it is, and what it lacks. */
 function offerVideo(place, address, words, about, made) {
   const bar = el("progress", { max: 1, "aria-label": "Progress of the video" });
   const says = el("span", { role: "status" });
   const cancel = el("button", { type: "button", class: "button" }, "Cancel");
   const make = el("button", { type: "button", class: "button", click: onMake }, words);
 
-  /** Follows the lines that the service writes about what it does; the address of the video. */
+  /** Follows the lines that the service writes about what it does; the last one has the address of the video. */
   async function ready(signal) {
     const answer = await reached(address, { method: "POST", headers: HEADERS, signal });
     if (!answer.ok) throw new Error(sentenceOf(answer.status, await answer.json().catch(() => ({}))));
@@ -16,7 +16,7 @@ function offerVideo(place, address, words, about, made) {
       const lines = (left + part).split("\n");
       left = lines.pop();
       for (const told of lines.map((line) => JSON.parse(line))) {
-        if (told.address) return told.address;
+        if (told.address) return told;
         if (told.detail) throw new Error(sentenceOf(0, told));
         const begun = told.done_s !== undefined;
         if (told.total_s) bar.value = told.done_s / told.total_s; // a picture alone lasts 0.0 s
@@ -42,9 +42,9 @@ function offerVideo(place, address, words, about, made) {
     place.replaceChildren(bar, cancel, says);
     cancel.focus();
     try {
-      const where = await ready(stop.signal);
+      const { address: where, notes } = await ready(stop.signal);
       place.hidden = true;
-      made(where);
+      made(where, notes);
     } catch (error) {
       says.textContent = stop.signal.aborted ? "Cancelled." : `It was not made. ${error.message}`;
       place.replaceChildren(make, says);

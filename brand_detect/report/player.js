@@ -192,7 +192,7 @@
     says.textContent = ["The copy is there.", ...notes].join(" ");
     says.hidden = !notes.length;
     video.addEventListener("loadeddata", () => video.focus(), { once: true });
-    video.src = address;
+    video.src = copy === service.copy ? address : `${address}&made=${Date.now()}`; // a page keeps what it had from an address
   }
   video.addEventListener("error", failed);
   video.addEventListener("loadedmetadata", () => {

@@ -295,7 +295,8 @@ def test_a_copy_that_cannot_be_played_gives_way_to_the_video_and_is_made_again(
 
     with monkeypatch.context() as patch:
         patch.setattr("brand_detect.api.videos.copy", broken)
-        urllib.request.urlopen(urllib.request.Request(f"{reports}/match/playable.mp4", b"", MEANT)).read()
+        asked = urllib.request.Request(f"{reports}/match/playable.mp4", headers=MEANT, method="POST")
+        urllib.request.urlopen(asked).read()
     with sound_page(browser, f"{reports}/match") as page:
         page.locator("body.plays").wait_for()
         says, video = page.locator("#screen .says"), page.locator("video")
@@ -305,6 +306,16 @@ def test_a_copy_that_cannot_be_played_gives_way_to_the_video_and_is_made_again(
         expect(video).to_have_attribute("src", re.compile(r"/playable\.mp4"), timeout=30_000)
         page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
         expect(says).to_be_hidden()
+
+
+def test_a_video_too_long_for_a_copy_is_said_and_none_offered(
+    served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MadeVideo, "longest_min", 0)
+    browser, reports = served
+    with sound_page(browser, f"{reports}/old") as page:
+        expect(page.locator("#screen .says")).to_contain_text("longer than the 0 minutes of which a copy is made here")
+        expect(page.get_by_role("button", name="Make a copy")).to_be_hidden()
 
 
 def test_the_page_says_what_a_copy_lacks(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,16 +329,6 @@ def test_the_page_says_what_a_copy_lacks(served: tuple[Browser, str], monkeypatc
         page.locator("body.plays").wait_for(timeout=30_000)
         expect(page.locator("#screen .says")).to_have_text("The copy is there. The sound is left out.")
         assert faults(page) == []
-
-
-def test_a_video_too_long_for_a_copy_is_said_and_none_offered(
-    served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(MadeVideo, "longest_min", 0)
-    browser, reports = served
-    with sound_page(browser, f"{reports}/old") as page:
-        expect(page.locator("#screen .says")).to_contain_text("longer than the 0 minutes of which a copy is made here")
-        expect(page.get_by_role("button", name="Make a copy")).to_be_hidden()
 
 
 def test_the_drawing_of_a_video_is_cancelled(served: tuple[Browser, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@
 
   let until = null; // where an exposure that is played ends
   function arrive(t) {
-    now = t;
+    now = Math.max(0, t); // the picture that stands before the first one is the first
     if (until !== null && now >= until) {
       until = null;
       video.pause();

@@ -756,8 +756,10 @@ def test_corrections_are_sent_shown_applied_and_the_new_report_loaded(tab: Tab, 
     expect(tab.page.get_by_label("Your name")).to_be_focused()
     assert service.events == []
     tab.page.get_by_label("Your name").fill("Mia")
-    tab.panel.get_by_role("button", name="Wrong", exact=True).click()
+    tab.page.keyboard.press("Enter")
     expect(tab.panel.locator(".badge.pending")).to_have_text("rejected, pending")
+    expect(tab.panel.get_by_role("button", name="Wrong", exact=True)).to_be_focused()
+    expect(tab.page.locator("#dock .error")).to_have_count(0)
     expect(tab.row("Acme")).to_contain_text("1 correction pending")
     assert "rejected" in (tab.bars("Acme").nth(1).get_attribute("class") or "")
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
@@ -1007,9 +1009,10 @@ def test_clusters_that_are_alike_are_named_at_once(tab: Tab, service: Service) -
 
 def test_what_applying_changed_is_told_in_seconds(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
-    tab.page.get_by_label("Your name").fill("Mia")
     tab.bars("Bolt").click()
     tab.page.keyboard.press("w")
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.panel.get_by_role("button", name="Wrong", exact=True).click()  # saved on leaving the field, and not twice
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
     payloads = game()
     report = payloads["compile_report"]

@@ -4,7 +4,7 @@ const review = service && (() => {
   let events = [];
   let busy = false;
   let isOld = false; // a newer report was made since the page was loaded
-  const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: () => remember(user.value.trim()) });
+  const user = el("input", { id: "user", autocomplete: "name", maxlength: 80, value: remembered(), change: onName });
   const names = el("datalist", { id: "brand-names" });
   /** Offers the report's brands, then others. */
   function suggest(others) {
@@ -74,16 +74,37 @@ const review = service && (() => {
   const lastOfCluster = (id) => pending().filter((r) => OF_CLUSTERS.includes(r.action) && r.cluster_id === id).at(-1);
   const ofCluster = (cluster) => [lastOfCluster(cluster.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
 
-  let lastSent = Promise.resolve(); // settles once nothing is being sent
-  /** Whether all of ``sent`` were saved. */
-  function send(...sent) {
-    const saved = save(sent);
-    lastSent = Promise.allSettled([lastSent, saved]);
-    return saved;
+  let named = () => {}; // tells the correction that waits for a name whether it goes on
+  function onName() {
+    remember(user.value.trim());
+    if (user.value.trim()) named(true);
   }
+  /** Waits for the name; whether it came before another correction was asked for. */
+  async function nameGiven() {
+    const from = document.activeElement;
+    fail("Enter your name first: it is stored with every correction. This one is saved then.");
+    user.focus();
+    named(false);
+    const goesOn = await new Promise((go) => { named = go; });
+    if (goesOn && document.activeElement === user) from.focus();
+    return goesOn;
+  }
+
+  let lastSent = Promise.resolve(); // settles once nothing is being sent
+  const sending = new Map(); // what is being sent, so that a second click sends no more
+  /** Whether all of ``sent`` were saved. */
+  async function send(...sent) {
+    if (!user.value.trim() && !(await nameGiven())) return false;
+    const key = JSON.stringify(sent);
+    if (!sending.has(key)) {
+      sending.set(key, save(sent).finally(() => sending.delete(key)));
+      lastSent = Promise.allSettled([lastSent, sending.get(key)]);
+    }
+    return sending.get(key);
+  }
+
   async function save(sent) {
     const who = user.value.trim();
-    if (!who) { fail("Enter your name first: it is stored with every correction."); user.focus(); return false; }
     const [before, waited] = [events.length, waiting().length];
     try {
       for (const event of sent) {

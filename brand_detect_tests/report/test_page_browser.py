@@ -1019,9 +1019,10 @@ def test_what_applying_changed_is_told_in_seconds(tab: Tab, service: Service) ->
     brands = [row | {"seconds": row["seconds"] - 1.5 * (row["brand"] == "Bolt")} for row in report.brands.to_pylist()]
     service.html = written(payloads | {"compile_report": replace(report, brands=table(BRANDS, brands))})
     tab.page.get_by_role("button", name="Apply 1 correction").click()
-    expect(tab.page.locator("#dock")).to_contain_text("Applied. \u2068Bolt\u2069 2.0 s → 0.5 s.", timeout=10_000)
+    told = "1 correction applied. \u2068Bolt\u2069 2.0 s → 0.5 s; nothing else changed in seconds."
+    expect(tab.page.locator("#dock")).to_contain_text(told, timeout=10_000)
     tab.page.reload()
-    expect(tab.page.locator("#dock")).not_to_contain_text("Applied")
+    expect(tab.page.locator("#dock")).not_to_contain_text("applied")
 
 
 def test_the_last_word_counts(tab: Tab, service: Service) -> None:

@@ -174,7 +174,7 @@ const review = service && (() => {
         tell(`Applying, ${Math.round((Date.now() - begun) / 1000)} s: ${now.says || String(now.status).toLowerCase()}…`);
       }
       tell("Applied. Loading the new report…");
-      keepSeconds();
+      keepBefore(seen);
       location.reload();
     } catch (error) {
       busy = false;
@@ -184,21 +184,23 @@ const review = service && (() => {
   }
 
   const BEFORE = `brand_detect.before.${service.job_id}`;
-  function keepSeconds() {
-    try { sessionStorage.setItem(BEFORE, JSON.stringify(brands.map((b) => [b.brand, b.seconds]))); } catch { /* then it is not told what has changed */ }
+  function keepBefore(applied) {
+    try { sessionStorage.setItem(BEFORE, JSON.stringify({ applied, seconds: brands.map((b) => [b.brand, b.seconds]) })); } catch { /* then it is not told what has changed */ }
   }
-  /** Tells what applying has changed, in seconds by brand. */
+  /** Tells how many corrections were applied, and what they changed, in seconds by brand. */
   function tellChanges() {
-    let before = null;
+    let kept = null;
     try {
-      before = new Map(JSON.parse(sessionStorage.getItem(BEFORE)));
+      kept = JSON.parse(sessionStorage.getItem(BEFORE));
       sessionStorage.removeItem(BEFORE);
     } catch { return; }
+    if (!kept) return;
+    const before = new Map(kept.seconds);
     const after = new Map(brands.map((b) => [b.brand, b.seconds]));
     const changed = [...new Set([...before.keys(), ...after.keys()])].filter((name) => Math.abs((before.get(name) || 0) - (after.get(name) || 0)) >= 0.05);
-    if (!before.size) return;
     const told = changed.slice(0, 5).map((name) => `${plain(name)} ${duration(before.get(name) || 0)} → ${duration(after.get(name) || 0)}`);
-    tell(`Applied. ${told.length ? `${told.join("; ")}${changed.length > told.length ? `; and ${changed.length - told.length} more` : ""}.` : "No brand's time has changed."}`);
+    const rest = changed.length > told.length ? `and ${counted(changed.length - told.length, "more brand")}` : "nothing else changed in seconds";
+    tell(`${counted(kept.applied, "correction")} applied. ${told.length ? `${[...told, rest].join("; ")}.` : "No brand's time has changed."}`);
   }
 
   /** The brand's name in a field; if the service would not take it, the page says why and goes back to the field. */

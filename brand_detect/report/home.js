@@ -129,9 +129,11 @@ function showPicked() {
   const address = picked.size === 2 ? `/compare?${new URLSearchParams({ job: last, with_job: first })}` : picked.size === 1 ? picked.get(last) : "";
   byId("chosen-reports").hidden = !picked.size;
   byId("chosen-reports").firstElementChild.textContent = picked.size === 1 ? `1 report is chosen.${address ? "" : " Choose another to compare them."}` : `${picked.size} reports are chosen.`;
-  byId("compare").hidden = !address;
-  byId("compare").textContent = picked.size === 1 ? "Compare with the one before" : "Compare";
-  byId("compare").href = address;
+  const compare = byId("compare");
+  compare.hidden = picked.size === 1 && !address;
+  compare.textContent = picked.size === 1 ? "Compare with the one before" : picked.size > 2 ? "Compare (choose two)" : "Compare";
+  compare.setAttribute("aria-disabled", !address);
+  if (address) compare.href = address; else compare.removeAttribute("href");
   byId("sum").hidden = picked.size < 2;
   byId("sum").href = `/portfolio?${new URLSearchParams([...picked.keys()].map((job) => ["job", job]))}`;
 }
@@ -200,8 +202,9 @@ form.addEventListener("submit", async (event) => {
   if (chosen.length) {
     const files = chosen;
     choose([]);
-    for (const one of files) await send(one, { ...asked, job_id: files.length > 1 ? "" : asked.job_id });
-    return;
+    const names = [];
+    for (const one of files) if (await send(one, { ...asked, job_id: files.length > 1 ? "" : asked.job_id })) names.push(one.name);
+    return queued(names);
   }
   if (!uri.value.trim()) return refuse(file ? "Choose a video, or name its address." : "Name the video's address.");
   const button = form.querySelector("button[type=submit]");
@@ -209,15 +212,24 @@ form.addEventListener("submit", async (event) => {
   say("The video is being checked.");
   try {
     const job = await submit({ ...asked, video_uri: uri.value.trim() });
-    say(`${job.job_id} is queued.`);
-    uri.value = jobId.value = "";
-    propose();
-  } catch (error) { refuse(error.message); }
+    uri.value = "";
+    queued([job.job_id]);
+  } catch (error) { say(""); refuse(error.message); }
   button.disabled = false;
   refresh();
 });
+/** Says which are queued, and closes the form where nothing in it is left to do. */
+function queued(names) {
+  if (names.length) say(`${names.join(", ")} ${names.length === 1 ? "is" : "are"} queued.`);
+  if (!names.length || chosen.length || byId("uploads").children.length) return;
+  jobId.value = "";
+  propose();
+  const summary = byId("new").querySelector("summary");
+  if (form.contains(document.activeElement)) summary.focus();
+  byId("new").open = false;
+}
 
-/** Uploads a video in parts, checks it and queues its job; goes on where an earlier upload of the file broke off. */
+/** Uploads a video in parts, checks it and queues its job, and whether it did; goes on where an earlier upload of the file broke off. */
 async function send(one, asked) {
   const row = document.createElement("li"), text = document.createElement("span"), stop = document.createElement("button"), bar = document.createElement("progress");
   Object.assign(bar, { max: one.size, value: 0 });
@@ -243,8 +255,7 @@ async function send(one, asked) {
     await submit({ ...asked, job_id: asked.job_id || checked.job_id, video_uri: checked.video_uri });
     localStorage.removeItem(key);
     row.remove();
-    jobId.value = "";
-    say(`${one.name} is queued.`);
+    return true;
   } catch (error) {
     const id = localStorage.getItem(key);
     if (stopped.signal.aborted && id) await ask("DELETE", `/uploads/${id}`).catch(() => {});
@@ -320,6 +331,7 @@ function twice(row, one, checked, asked, key) {
       await submit({ ...asked, job_id: asked.job_id || job, video_uri: checked.video_uri });
       localStorage.removeItem(key);
       row.remove();
+      queued([one.name]);
     } catch (error) { refuse(error.message); again.disabled = false; }
     refresh();
   });

@@ -62,6 +62,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def analyse(page: Page, *videos: Path) -> None:
+    page.locator("#new").evaluate("form => { form.open = true; }")
     page.locator("#file").set_input_files(list(videos))
     page.get_by_role("button", name="Analyse", exact=True).press("Enter")
 
@@ -74,7 +75,8 @@ def test_a_chosen_video_is_uploaded_and_submitted(page: Page, dagster: ScriptedC
     page.get_by_label("Kind of footage").select_option("fast")
     expect(page.locator("#profile-help")).to_contain_text("For a first look")
     analyse(page, video)
-    expect(page.locator("#said")).to_have_text("Final, 2nd half.mp4 is queued.")
+    expect(page.get_by_text("Final, 2nd half.mp4 is queued.")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#submit")).to_be_hidden()
     [(what, uri, more)] = dagster.asked
     assert (what, more["profile"], Path(uri).read_bytes()) == ("submit", "fast", video.read_bytes())
     assert more["job_id"].startswith("Final_2nd_half-")
@@ -179,6 +181,8 @@ def test_a_submission_whose_answer_is_lost_is_the_same_request(page: Page, dagst
     for _ in range(2):
         page.get_by_label("Or a video by its address").fill(str(video))
         page.get_by_role("button", name="Analyse", exact=True).click()
+        expect(page.locator("#submit")).to_be_hidden()
+        page.get_by_text("New analysis").click()
         expect(page.get_by_label("Or a video by its address")).to_have_value("")
     keys = [more["key"] for _, _, more in dagster.asked]
     assert keys[0] == keys[1] == keys[2] != keys[3], "answered: the next one is another"

@@ -537,15 +537,19 @@ def test_an_audit_finds_nothing_inaccessible(tab: Tab, report: str, scheme: Any,
     assert faults(tab.page) == []
 
 
-def test_print_shows_tables_timeline_and_pictures_without_controls(tab: Tab, report: str) -> None:
+def test_print_shows_title_figures_tables_and_timeline_from_the_first_sheet(tab: Tab, report: str) -> None:
     tab.page.goto(report)
     tab.bars("Cola").click()
     tab.page.emulate_media(media="print")
-    for hidden in ("#panel", "#timeline .controls", "#filters input"):
+    left_out = ("#screen", "#files", "#evidence", "#unresolved", "#made")
+    for hidden in ("#panel", "#timeline .controls", "#filters input", *left_out):
         expect(tab.page.locator(hidden).first).to_be_hidden()
     assert controls(tab) == []
-    for visible in ("#table", ".track .bar", "#evidence img", "#unresolved img", "#made"):
+    for visible in ("h1", "#tiles", "#table", "#placements", ".track .bar", "#limitations .notes"):
         expect(tab.page.locator(visible).first).to_be_visible()
+    tiles = tab.page.locator("#tiles").bounding_box()
+    assert tiles is not None
+    assert tiles["y"] < 200
 
 
 def controls(tab: Tab) -> list[str]:

@@ -25,7 +25,4 @@ if (service && service.compare) {
   byId("compare").nextElementSibling.hidden = true;
 }
 if (review) review.build();
-matchMedia("print").addEventListener("change", () => {
-  if (brands.length) { drawEvidence(inGallery); timeline.redraw(); }
-  drawUnresolved();
-});
+matchMedia("print").addEventListener("change", () => { if (brands.length) timeline.redraw(); });

@@ -15,8 +15,7 @@ function figureOf(e) {
 let inGallery = [];
 function drawEvidence(found) {
   inGallery = found;
-  const all = everything || matchMedia("print").matches;
-  const listed = all ? found : found.slice(0, FIRST);
+  const listed = everything ? found : found.slice(0, FIRST);
   const best = listed.map(({ own }) => own.filter((e) => pictures.exposures[e.exposure_id])
     .sort((a, b) => b.confidence - a.confidence || b.seconds - a.seconds).slice(0, EACH).sort((a, b) => a.start_s - b.start_s));
   const left = found.length - listed.length;

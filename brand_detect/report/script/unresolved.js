@@ -4,7 +4,7 @@ let clustersShown = 24;
 function drawUnresolved() {
   if (!byId("unresolved")) return;
   const typed = new Map([...document.querySelectorAll("#unresolved input")].map((input) => [input.dataset.cluster, input.value]));
-  const cards = data.unresolved.slice(0, matchMedia("print").matches ? undefined : clustersShown).map((cluster) => {
+  const cards = data.unresolved.slice(0, clustersShown).map((cluster) => {
     const picture = pictures.clusters[cluster.cluster_id];
     return el("figure", {},
       picture ? closeUp(picture, cluster.text ? plain(cluster.text) : "a logo region without text") : null,

@@ -347,7 +347,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="14",
+    code_version="15",
     packages=["opencv-python", "pillow"],
     shipped=["quality"],
     work="sums",

@@ -94,7 +94,7 @@ FIGURES = (
         "Placement",
         "placement",
         "",
-        "What carries the brand for most of its time on screen: a board, clothing, an overlay, …, by how it moves or "
+        "The placement with most of the brand's seconds: a board, clothing, an overlay, …, by how it moves or "
         "by a model's answer. Unknown where neither the camera nor the brand moves.",
     ),
     Figure(

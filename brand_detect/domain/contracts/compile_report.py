@@ -151,7 +151,7 @@ class BrandTotal(Record):
     visible_frac: Measure = Field(description="share that is neither occluded nor cut off by the picture's edge, 0..1")
     exclusive_s: float = Field(description="time with no other brand on screen, in seconds")
     quality: Measure = Field(description="composite score by the scale in summary.quality, mean over time, 0..1")
-    placement: str = Field(description=f"what carries the brand for most of its time: {', '.join(PLACEMENTS)}")
+    placement: str = Field(description=f"the placement with most of its seconds: {', '.join(PLACEMENTS)}")
     media_value: float | None = Field(
         description="advertising equivalent, in summary.media_value.currency: rate / 30 s × Σ seconds × media_factor "
         "over its exposures; null if no rate is set"
@@ -168,7 +168,8 @@ class Part(Record):
     brand: str = Field(description="the brand's name")
     seconds: float = Field(description="time on screen there, in seconds, each instant counted once")
     share: Float32 = Field(
-        description="seconds divided by the brand's; they sum to more than 1 where it is on several at a time"
+        description="seconds divided by the brand's; they sum to more than 1 where it is on several at a time, "
+        "and to less where it changes between them: what lies between counts to none"
     )
     n_exposures: int = Field(description="number of times without a break")
 

@@ -61,7 +61,7 @@ from brand_detect.stages.compile_report.evidence import decisive_answers, eviden
 from brand_detect.stages.compile_report.exposures import exposures
 from brand_detect.stages.compile_report.placements import placements, texts_of
 from brand_detect.stages.compile_report.summary import stats, summary
-from brand_detect.stages.compile_report.totals import asset_totals, placement_totals, totals
+from brand_detect.stages.compile_report.totals import asset_totals, carried, placement_totals, totals
 from brand_detect.stages.compile_report.unresolved import keyframes_resembling, locate_unresolved
 
 NO_MOTION = (
@@ -115,8 +115,19 @@ def compile_report(
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
     if detected.regions.num_rows and not detected.camera_motion.num_rows:
         notes.append(NO_MOTION)
+    placed = carried("placement", reported, detected.edges, cells, params)
     by_brand = totals(
-        exposed, reported, corrected.rejected, detected.edges, cells, scenes.shots, resembling, range_s, params, brands
+        exposed,
+        reported,
+        corrected.rejected,
+        detected.edges,
+        cells,
+        scenes.shots,
+        resembling,
+        placed,
+        range_s,
+        params,
+        brands,
     )
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
@@ -126,7 +137,7 @@ def compile_report(
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
         evidence=table(EVIDENCE, proofs),
-        placements=table(PLACEMENT_TOTALS, placement_totals(reported, detected.edges, cells, by_brand, params)),
+        placements=table(PLACEMENT_TOTALS, placement_totals(reported, placed, by_brand)),
         assets=table(ASSET_TOTALS, asset_totals(reported, detected.edges, cells, by_brand, params)),
         summary=summary(frames, scenes, detected, verdicts, reported.num_rows, scale, params, statistics)
         | {"reviews": corrected.reviews}

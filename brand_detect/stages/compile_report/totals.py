@@ -1,7 +1,7 @@
 """Totals of a brand's exposures over the reported range."""
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -24,6 +24,9 @@ from brand_detect.domain.placements import Placement
 from brand_detect.stages.compile_report.detections import Floats
 from brand_detect.stages.compile_report.edges import Spans
 
+Carried = Mapping[str, Sequence[tuple[float, int, str]]]
+"""Seconds, stretches and name of what carries a brand, by brand, longest first."""
+
 
 def totals(
     exposures: Sequence[Exposure],
@@ -33,6 +36,7 @@ def totals(
     cells: pa.Table,
     shots: pa.Table,
     resembling: Mapping[str, Sequence[int]],
+    placed: Carried,
     range_s: tuple[float, float],
     params: CompileReportParams,
     brands: Mapping[str, Brand],
@@ -40,8 +44,8 @@ def totals(
     """The totals of the brands in ``exposures``, longest on screen first.
 
     ``rejected`` are the detections that a person has rejected: what they lie between is not certain, though bridged.
-    ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand; ``brands`` are
-    the catalogue's by id.
+    ``resembling`` are the keyframes with unresolved clusters that resemble a brand, by brand; ``placed`` are the
+    placements that carry each; ``brands`` are the catalogue's by id.
     """
     by_brand: defaultdict[str, list[Exposure]] = defaultdict(list)
     for exposure in exposures:
@@ -82,30 +86,20 @@ def totals(
             visible_frac=_mean(own, "visible_frac"),
             exclusive_s=sum(e.exclusive_s for e in own),
             quality=_mean(own, "quality"),
-            placement=_longest_placement(own),
+            placement=placed[brand_id][0][2] if brand_id in placed else Placement.unknown,
             media_value=params.media_rate / 30 * spot_s if params.media_rate else None,
         )
 
     return sorted(map(total, by_brand.values()), key=lambda brand: (-brand.seconds, brand.brand_id))
 
 
-def _longest_placement(exposures: Sequence[Exposure]) -> str:
-    """The placement with the most seconds; "unknown" only where nothing else is known."""
-    seconds: Counter[str] = Counter()
-    for exposure in exposures:
-        seconds[exposure.placement] += exposure.seconds  # pyright: ignore[reportArgumentType]
-    return max(seconds, key=lambda name: (name != Placement.unknown, seconds[name]))
-
-
-def placement_totals(
-    detections: pa.Table, edges: pa.Table, cells: pa.Table, brands: Sequence[BrandTotal], params: CompileReportParams
-) -> list[PlacementTotal]:
+def placement_totals(detections: pa.Table, placed: Carried, brands: Sequence[BrandTotal]) -> list[PlacementTotal]:
     """Totals by brand, in the order of ``brands``, and placement, longest first."""
     sure = detections.group_by(["brand_id", "placement"]).aggregate([("placement_confidence", "mean")])
     confidence = {(row["brand_id"], row["placement"]): row["placement_confidence_mean"] for row in sure.to_pylist()}
     return [
         PlacementTotal(**part, placement=name, confidence=confidence[part["brand_id"], name])
-        for part, name in _parts("placement", detections, edges, cells, brands, params)
+        for part, name in _parts(placed, brands)
     ]
 
 
@@ -114,18 +108,14 @@ def asset_totals(
 ) -> list[AssetTotal]:
     """Totals by brand, in the order of ``brands``, and asset, longest first."""
     on_assets = detections.filter(pc.field("asset") != "")
-    return [AssetTotal(**part, asset=name) for part, name in _parts("asset", on_assets, edges, cells, brands, params)]
+    assets = carried("asset", on_assets, edges, cells, params)
+    return [AssetTotal(**part, asset=name) for part, name in _parts(assets, brands)]
 
 
-def _parts(
-    column: str,
-    detections: pa.Table,
-    edges: pa.Table,
-    cells: pa.Table,
-    brands: Sequence[BrandTotal],
-    params: CompileReportParams,
-) -> Iterator[tuple[dict[str, Any], str]]:
-    """The fields of ``Part`` by brand and value of ``column``; what carries a brand is counted like exposures."""
+def carried(
+    column: str, detections: pa.Table, edges: pa.Table, cells: pa.Table, params: CompileReportParams
+) -> Carried:
+    """What carries each brand, by the values of ``column``, counted like exposures."""
     found: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
     parts = [*zip(*(detections[c].to_pylist() for c in ("brand_id", column)), strict=True)]
     spans = Spans(parts, detections, edges, cells)
@@ -134,8 +124,15 @@ def _parts(
         lengths = [s for s in lengths if s > 0 and s >= params.min_exposure_s]
         if lengths:
             found[part[0]].append((sum(lengths), len(lengths), part[1]))
+    return {
+        brand_id: sorted(on, key=lambda one: (-one[0], one[2] == Placement.unknown)) for brand_id, on in found.items()
+    }
+
+
+def _parts(carriers: Carried, brands: Sequence[BrandTotal]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The fields of ``Part`` and its name, by brand."""
     for brand in brands:
-        for seconds, n_exposures, name in sorted(found[brand.brand_id], key=lambda one: -one[0]):
+        for seconds, n_exposures, name in carriers.get(brand.brand_id, ()):
             part = {"brand_id": brand.brand_id, "brand": brand.brand, "seconds": seconds}
             yield part | {"share": seconds / brand.seconds, "n_exposures": n_exposures}, name
 

@@ -663,3 +663,20 @@ def test_more_detections_never_shorten_a_brand(
     ]
     for brand, before in seconds[0].items():
         assert seconds[1][brand] >= before - 1e-9
+
+
+def test_a_brands_placement_is_the_one_with_most_of_its_seconds() -> None:
+    # On a board until 1.6 s, on what nothing tells from 1.9 s on: one exposure; the moments between count to neither.
+    wide, narrow = (900, 500, 200, 40), (900, 500, 60, 40)
+    regions = [p.region(i, "a", wide) for i in range(4)] + [p.region(i, "b", narrow) for i in range(4, 12)]
+    made = report(
+        regions,
+        [p.verdict("Nike", ["a", "b"])],
+        edges=(("a", 3, Side.end, 1.6), ("b", 4, Side.start, 1.9)),
+        placements=[{"placement": "board", "kind": "text", "min_aspect": 3}],
+    )
+    [brand], placed = made.brands.to_pylist(), made.placements.to_pylist()
+    assert made.exposures["placement"].to_pylist() == ["board"]
+    assert brand["placement"] == "unknown"
+    assert [row["placement"] for row in placed] == ["unknown", "board"]
+    assert sum(row["seconds"] for row in placed) == pytest.approx(brand["seconds"] - 0.3)

@@ -224,7 +224,7 @@ def test_a_video_that_cannot_be_played_leaves_the_pictures(
         expect(page.get_by_role("button", name="▶ Play")).to_be_hidden()
 
 
-def test_on_a_wide_screen_the_video_stays_beside_what_is_corrected(served: tuple[Browser, str]) -> None:
+def test_the_video_stays_beside_what_is_corrected_on_a_phone_above_it(served: tuple[Browser, str]) -> None:
     browser, reports = served
     with sound_page(browser, f"{reports}/match") as page:
         page.locator("body.plays").wait_for()
@@ -247,6 +247,18 @@ def test_on_a_wide_screen_the_video_stays_beside_what_is_corrected(served: tuple
         box = panel.bounding_box()
         assert box is not None
         assert box["y"] == 0
+        page.keyboard.press("Escape")
+
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.locator(".track .bar").first.click()
+        panel.get_by_role("button", name="▶ Play").click()
+        page.wait_for_function("() => document.querySelector('video').paused === false")
+        expect(video).to_be_in_viewport(ratio=1)
+        expect(panel.get_by_role("button", name="▶ Play")).to_be_in_viewport(ratio=1)
+        panel.get_by_role("button", name="Close").click()
+        expect(page.locator(".track .bar").first).to_be_focused()
+        expect(page.locator(".track .bar").first).to_be_in_viewport()
+        expect(video).not_to_be_in_viewport()
 
 
 def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]) -> None:

@@ -22,7 +22,7 @@ function openPanel(title, from, ...content) {
 function closePanel() {
   panel.hidden = true;
   chosen = reopen = null;
-  document.body.classList.remove("with-panel");
+  document.body.classList.remove("with-panel", "docked");
   timeline.redraw();
   if (opener && opener.shown) timeline.focus(opener.shown[0]);
   else {
@@ -54,8 +54,8 @@ function step(by) {
 }
 
 function play(e) {
+  if (panel.offsetWidth === document.documentElement.clientWidth) document.body.classList.add("docked"); // the panel covers the player
   bigPicture.go(e, true);
-  if (panel.offsetWidth === document.documentElement.clientWidth) closePanel(); // it covers the player
 }
 
 function openExposure(e, from) {

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from brand_detect.domain.protocols import Color
 from brand_detect.domain.tables import content_id
 
-# Okabe and Ito's palette, distinguishable for most colour-blind people, then most of Paul Tol's muted one, with a
-# legible text colour for each.
+# Okabe and Ito's palette, distinguishable for most colour-blind people, then most of Paul Tol's muted one and a green
+# of ColorBrewer's Set2, with a legible text colour for each. No grey: shots and what is unsure are grey.
 COLORS: Sequence[tuple[Color, Color]] = (
     ((240, 228, 66), (0, 0, 0)),
     ((86, 180, 233), (0, 0, 0)),
@@ -21,7 +21,7 @@ COLORS: Sequence[tuple[Color, Color]] = (
     ((170, 68, 153), (255, 255, 255)),
     ((153, 153, 51), (0, 0, 0)),
     ((136, 34, 85), (255, 255, 255)),
-    ((187, 187, 187), (0, 0, 0)),
+    ((166, 216, 84), (0, 0, 0)),
 )
 
 

@@ -91,6 +91,7 @@ def played(page: Page) -> None:
     page.get_by_role("button", name="Play", exact=False).first.click()
     page.wait_for_function("() => document.querySelector('video').currentTime > 0.2")
     assert faults(page) == []
+    page.keyboard.press("Escape")  # on a phone the panel lies over the timeline
 
 
 def corrected(page: Page) -> None:
@@ -99,7 +100,7 @@ def corrected(page: Page) -> None:
     page.get_by_label("Your name").fill("Mia")
     page.locator('.track[aria-label*="Rolex"] .bar').first.click()
     panel.get_by_role("button", name="Wrong", exact=True).click()
-    page.keyboard.press("Escape")  # on a phone the panel lies over the timeline
+    page.keyboard.press("Escape")
     page.locator('.track[aria-label*="Hisense"] .bar').first.click()
     panel.get_by_label("Other brand").fill("Hisense TV")
     panel.get_by_label("Other brand").press("Enter")

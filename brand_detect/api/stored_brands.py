@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,7 +91,7 @@ class StoredBrands:
         self._index = lru_cache(1)(LexiconIndex)
         self._logo = lru_cache(4096)(self._drawn)
         self._report = lru_cache(1024)(self._read_report)
-        self._texts = lru_cache(4)(self._read_texts)
+        self._compared, self._comparing = lru_cache(1024)(self._compare), Lock()
         self._open: tuple[float, str, list[Open]] = 0.0, "", []
         self._decided: set[str] = set()
 
@@ -264,24 +265,25 @@ class StoredBrands:
         listed = {brand.brand_id: brand.excluded for brand in catalog.brands}
         hits = {hit.brand_id: hit.brand for text in report.texts for hit in self._index(catalog).find(text, **LIMITS)}
         found = {i: name for i, name in {**hits, **report.excluded}.items() if i not in report.brands}
-        before = self._texts(made.upstream.get(CATALOG, "")) if found else {}
-        now = {brand.brand_id: _texts_of(brand) for brand in catalog.brands if brand.brand_id in found}
         # what the report was made with, and yet does not name, no replay names
-        gains = {
-            n for i, n in found.items() if listed.get(i) is False and (i in report.excluded or before.get(i) != now[i])
-        }
+        new = {*report.excluded, *(self._news(made.upstream.get(CATALOG, ""), catalog) if found else ())}
+        gains = {name for i, name in found.items() if listed.get(i) is False and i in new}
         loses = {name for i, name in report.brands.items() if listed.get(i, i not in report.by_hand)}
         request = self._jobs.request(job_id)
         video = file_name(request.video_uri) if request else ""
         return Older(job_id, video, tuple(sorted(gains)), tuple(sorted(loses)))
 
-    def _read_texts(self, version: str) -> Mapping[str, tuple[str, ...]]:
-        """What named the brands of a version of the list, by id; nothing if it is no longer stored."""
-        try:
+    def _news(self, version: str, catalog: BrandCatalog) -> frozenset[str]:
+        """Ids of the brands of ``catalog`` whose texts were others in a version of the list, or all if it is gone."""
+        with self._comparing:  # a list of 34,000 names takes memory while it is read
+            return self._compared(version, catalog)
+
+    def _compare(self, version: str, catalog: BrandCatalog) -> frozenset[str]:
+        before: dict[str, Brand] = {}
+        with suppress(Permanent):
             stored = catalog_from_json(self._store.snapshots.read(version), version)
-        except Permanent:
-            return {}
-        return {brand.brand_id: _texts_of(brand) for brand in stored.brands}
+            before = {brand.brand_id: _by_texts(brand) for brand in stored.brands}
+        return frozenset(b.brand_id for b in catalog.brands if before.get(b.brand_id) != _by_texts(b))
 
     def _read_report(self, job_id: str, attempt: str) -> _Reported:
         ref = AttemptRef(job_id, Stage.compile_report, attempt)
@@ -303,8 +305,19 @@ class StoredBrands:
         raise NotThere("There is no such logo.")
 
 
-def _texts_of(brand: Brand) -> tuple[str, ...]:
-    return () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts)
+def _by_texts(brand: Brand) -> Brand:
+    """What of a brand decides on which texts it is found."""
+    return Brand(
+        brand.brand_id,
+        brand.name,
+        brand.aliases,
+        excluded_texts=brand.excluded_texts,
+        min_length=brand.min_length,
+        whole_line=brand.whole_line,
+        included_texts=brand.included_texts,
+        logo_only=brand.logo_only,
+        rare=brand.rare,
+    )
 
 
 def _named(found: Iterable[Open], proposal_id: str) -> Proposal:

@@ -43,8 +43,9 @@ PART = 256
 """Items of a long list that are read together: what is read again after a change."""
 _ITEM = re.compile(r"^- ", re.MULTILINE)
 _OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
-_ANCHOR = re.compile(r"[\s\[{,]&\S")
 """What YAML takes for the end of a line as well."""
+_ANCHOR = re.compile(r"[\s\[{,]&\S")
+"""A name that other items may refer to."""
 
 Cell = str | list[str]
 

@@ -479,8 +479,7 @@ class Pictures:
     Afterwards ``damaged`` says whether the end could not be decoded, and ``end_s`` where the last good picture ends. If
     the header declares only the file's duration (Matroska, FLV), ``sound_end_s`` is the end of the sound: pictures may
     end earlier without loss. Packets of the stream ``sound`` are passed to ``heard``, whose errors are no damage.
-    Pictures beyond ``limits`` raise
-    ``BadInput``: sizes may change within a stream, and headers may be wrong.
+    Pictures beyond ``limits`` raise ``BadInput``: sizes may change within a stream, and headers may be wrong.
     """
 
     def __init__(

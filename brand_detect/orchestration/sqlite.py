@@ -57,8 +57,8 @@ class _OneFile:
         """As Dagster's own, which reads all migrations, but once in a process: each tick of a sensor asks for it."""
         path = Path(base_dir, f"{cls._database}.db").absolute()
         if path.exists() and (path, path.stat().st_ino) in cls._found:
-            return cls(create_db_conn_string(base_dir, cls._database), inst_data)  # type: ignore[call-arg]
-        made = super().from_local(base_dir, inst_data)  # type: ignore[misc]
+            return cls(create_db_conn_string(base_dir, cls._database), inst_data)  # pyright: ignore[reportCallIssue]
+        made = super().from_local(base_dir, inst_data)  # pyright: ignore[reportAttributeAccessIssue]
         cls._found.add((path, path.stat().st_ino))
         return made
 

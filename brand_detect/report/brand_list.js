@@ -170,7 +170,7 @@ byId("brands").addEventListener("click", (event) => {
     button.firstChild.data = brand.excluded ? "Include" : "Exclude";
     button.closest("li").querySelector(".out").hidden = !brand.excluded;
     look();
-    recount();
+    recount().catch(() => {}); // the page has the count when it is loaded again
     return [brand.excluded ? `Reports leave ${brand.name} out from now on. It stays on the list. ` : `Reports count ${brand.name} again. `, linkTo("#changes", "Reports that would change")];
   });
 });

@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
 from threading import Event
@@ -51,7 +52,7 @@ def video_router(
     """The endpoints for the videos; one is made at a time."""
     running = _Running()
     router = APIRouter(lifespan=running.until_all_ended)
-    making = OneAtATime("Other videos are being made.")
+    maker, making = _Maker(stored, store, media, rewriter, canvas), OneAtATime("Other videos are being made.")
 
     @router.head(VIDEO, include_in_schema=False, dependencies=may_see)
     @router.get(VIDEO, response_class=Response, responses={**PartAsked.responses}, dependencies=may_see)
@@ -91,17 +92,30 @@ def video_router(
         and `notes` on what the video lacks, or `detail` and `hint` of what went wrong. Whoever hangs up stops it, but
         while the finished video is stored: the next one who asks has it at once.
         """
-        found = await run_in_threadpool(_found, job_id, kind, report)
+        found = await run_in_threadpool(maker.found, job_id, kind, report)
         address = f"{VIDEO.format(job_id=job_id, kind=kind)}?report={found.ref.attempt}"
 
         async def made(progress: Progress) -> dict[str, Any]:
-            return {"address": address, "notes": await making(_make, found, kind, again, progress)}
+            return {"address": address, "notes": await making(maker.make, found, kind, again, progress)}
 
         return StreamingResponse(running.lines(made), media_type=LINES)
 
-    def _found(job_id: str, kind: MadeVideo, report: str) -> StoredReport:
-        made = stored.made(job_id, report)
-        found = StoredReport(store, AttemptRef(job_id, made.stage, made.attempt), made)
+    return router
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the videos of stored reports."""
+
+    stored: StoredReports
+    store: Store
+    media: Media
+    rewriter: VideoRewriter
+    canvas: Canvas
+
+    def found(self, job_id: str, kind: MadeVideo, report: str) -> StoredReport:
+        made = self.stored.made(job_id, report)
+        found = StoredReport(self.store, AttemptRef(job_id, made.stage, made.attempt), made)
         if found.request.probe.duration_s > 60 * kind.longest_min:
             raise BadInput(
                 f"The video is longer than {kind.longest_min} minutes: this is not made of it here.",
@@ -111,22 +125,20 @@ def video_router(
             )
         return found
 
-    def _make(found: StoredReport, kind: MadeVideo, again: bool, progress: Progress) -> tuple[str, ...]:
+    def make(self, found: StoredReport, kind: MadeVideo, again: bool, progress: Progress) -> tuple[str, ...]:
         duration_s, path = found.request.probe.duration_s, kind.path(found.manifest)
         progress(0.0, duration_s, SECONDS)
-        if store.blobs.exists(path) and not again:  # made for somebody else while this one waited
+        if self.store.blobs.exists(path) and not again:  # made for somebody else while this one waited
             return ()
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / f"{kind}.mp4"
             if kind is MadeVideo.annotated:
-                made, _ = annotate(found, media, rewriter, canvas, target, progress)
+                made, _ = annotate(found, self.media, self.rewriter, self.canvas, target, progress)
             else:
-                made = copy(found, media, rewriter, target, progress)
+                made = copy(found, self.media, self.rewriter, target, progress)
             progress(duration_s, duration_s, SECONDS)
-            store.blobs.put_file(path, target)
+            self.store.blobs.put_file(path, target)
         return made.notes
-
-    return router
 
 
 class _Left(Exception):

@@ -11,6 +11,7 @@ from itertools import pairwise
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
+from brand_detect.catalog.abridged import AbridgedNames
 from brand_detect.catalog.alignment import Fit, NameFinder, lacks_a_letter, lacks_a_word, weight
 from brand_detect.catalog.alone import is_host, is_nothing_but_names
 from brand_detect.catalog.crowd import Crowd
@@ -19,7 +20,7 @@ from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spel
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.verdicts import Rule
-from brand_detect.domain.lattice import Lattice
+from brand_detect.domain.lattice import Lattice, joined
 from brand_detect.domain.protocols import Hit
 from brand_detect.domain.text import Line, fold, key_of, line_of
 
@@ -83,7 +84,7 @@ class LexiconIndex:
             rest._names[key] = {i: other for i, other in self._names[key].items() if other is not brand}
         rest._excluded = defaultdict(set, {text: ids - {brand.brand_id} for text, ids in self._excluded.items()})
         rest._folded_names = {key: folded for key, folded in self._folded_names.items() if rest._names[key]}
-        for name in ("_all", "_common", "_ends", "_forwards", "_backwards"):
+        for name in ("_abridged", "_all", "_common", "_ends", "_forwards", "_backwards"):
             vars(rest).pop(name, None)  # made anew when asked for
         return rest
 
@@ -198,6 +199,30 @@ class LexiconIndex:
         if on_its_own and not is_nothing_but_names(lattice.text, line, [candidate]):
             return None
         return None if _is_rather_a_word(line, lattice, candidate) else candidate
+
+    def find_abridged(self, first: Lattice, last: Lattice) -> list[Hit]:
+        """The names of three words of which two lines are the first and the last (``AbridgedNames``), best first.
+
+        Everyday words alone make no such name. ``start`` and ``end`` are those of both lines joined by a space.
+        """
+        if any(len(line_of(lattice.text).words) != 1 for lattice in (first, last)):
+            return []
+        whole = joined((first, last))
+        line = line_of(whole.text)
+        found: dict[str, Candidate] = {}
+        for spelling, one, other, letters in self._abridged.find(first, last):
+            begin, end = _place(line, whole, Fit(0.0, one.begin, len(first.slots) + 1 + other.end))
+            candidate = Candidate(begin, end, spelling, math.exp(-(one.cost + other.cost) / letters), exact=False)
+            if _is_everyday(line, begin, end) or self._is_excluded_at(line, candidate):
+                continue
+            known = found.get(spelling.brand.brand_id)
+            if known is None or candidate.worth < known.worth:
+                found[spelling.brand.brand_id] = candidate
+        return [_as_hit(line, c, Rule.lexicon) for c in sorted(found.values(), key=lambda c: c.worth)]
+
+    @cached_property
+    def _abridged(self) -> AbridgedNames:
+        return AbridgedNames([s for s in self._likely if s.brand is not self._left_out], LEAST_LIKELY)
 
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
         """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""

@@ -549,6 +549,10 @@ class BrandIndex(Protocol):
         """
         ...
 
+    def find_abridged(self, first: Lattice, last: Lattice) -> list[Hit]:
+        """The names that two lines spell but for a short word between them, best first: HAARE, GLATZE."""
+        ...
+
     def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
         """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
         ...

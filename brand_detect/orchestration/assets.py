@@ -263,7 +263,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="16",
+    code_version="17",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

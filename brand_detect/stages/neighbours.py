@@ -16,7 +16,7 @@ CONTAINED = 0.5  # share of a region inside another from which it is part of it
 
 LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
 STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
-TOUCH = 0.3  # largest overlap of the boxes of such neighbours, in heights of the smaller
+TOUCH = 0.5  # largest overlap of their boxes, in heights of the smaller: a detector draws boxes wider than the letters
 LIKE_HEIGHTS = 2.5  # largest ratio of such neighbours' heights
 
 LABEL_GAP = 1.0  # widest gap between a logo and the name beside it, in heights of the larger

@@ -1,5 +1,7 @@
 """Names aligned to lines."""
 
+from math import exp
+
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
@@ -158,6 +160,48 @@ def test_what_may_be_part_of_a_name_of_several_words():
     assert index.may_hold(line("TALKSENSF", at8="E")) == (True, False)
     assert index.may_hold(line("SPORTS")) == (False, True)
     assert index.may_hold(line("ROLEX")) == (False, False)
+
+
+ABRIDGED = LexiconIndex(
+    parse_catalog(
+        b"""
+- Haare statt Glatze
+- Acmebank of Zedland
+- {name: Acmebank Old Zedland, excluded_texts: [Acmebank Zedland]}
+- Bank of America
+- Aktion Deutschland Hilft
+- Zed de Kol
+- Zedland Acmebank
+""",
+        "b.yaml",
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "found"),
+    [
+        ("HAARE", "GLATZE", ["Haare statt Glatze"]),
+        ("HAARE", "GLATZFL", []),  # a letter that the reader excluded, and one too many
+        ("HAARE", "GLATE", []),
+        ("ACMEBANK", "ZEDLAND", ["Acmebank of Zedland"]),  # the other name excludes what is read
+        ("NEW HAARE", "GLATZE", []),  # lines of one word each
+        ("HAARE", "GLATZE 24", []),
+        ("BANK", "AMERICA", []),  # everyday words
+        ("AKTION", "HILFT", []),  # the word between them is long
+        ("ZED", "KOL", []),  # the others are short
+        ("ZEDLAND", "ACMEBANK", []),  # a name of two words is spelled whole
+    ],
+)
+def test_two_lines_may_lack_a_short_word_of_a_name_between_them(first, last, found):
+    assert [hit.brand for hit in ABRIDGED.find_abridged(line(first), line(last))] == found
+
+
+def test_what_lacks_a_word_is_as_likely_as_the_words_that_are_there():
+    (whole,) = ABRIDGED.find_abridged(line("HAARE"), line("GLATZE"))
+    assert (whole.alias, whole.score, whole.start, whole.end) == ("Haare statt Glatze", 1.0, 0, 12)
+    (less,) = ABRIDGED.find_abridged(line("HAARF", at4="E"), line("GLATZE"))
+    assert less.score == pytest.approx(exp(-2 / 11))
 
 
 def test_a_text_alone_is_matched_as_the_string_rules_do():

@@ -358,7 +358,7 @@ def test_leaving_out_is_the_same_as_not_having_it():
 def test_an_index_without_a_brand_is_that_of_the_list_without_it():
     more = "- {name: Kia Motors, included_texts: [Kia way]}\n- {name: Mercury, logo_only: true}\n- Zymvorx\n"
     alike = "- {name: Zymvora, aliases: [Zymvorb, Zymvorc, Zymvord, Zymvore]}\n"
-    parts = "- Nokia\n- {name: Krz, rare: true}\n- {name: Dakrz, rare: true}\n"
+    parts = "- Nokia\n- Zymvornokia of Zymvornokia\n- {name: Krz, rare: true}\n- {name: Dakrz, rare: true}\n"
     catalog = parse_catalog((BRANDS + more + alike + parts).encode(), "b.yaml")
     whole = LexiconIndex(catalog)
     keys = tuple(sorted(key_of(text) for b in catalog.brands for text in (b.name, *b.aliases)))
@@ -373,6 +373,7 @@ def test_an_index_without_a_brand_is_that_of_the_list_without_it():
         "TURKISHAIRLNES",
         "TOTAL VISA",
         "ZYMVORQ",
+        "ZYMVORNOKIA",
     ]
 
     def seen(index):
@@ -382,7 +383,7 @@ def test_an_index_without_a_brand_is_that_of_the_list_without_it():
             yield text, index.find(text, **limits), index.find(text, **limits, expected=True, certain=True)
             yield index.rivals(text, **limits), index.find_occluded(text, keys, **limits), index.near(text, 1)
             yield index.named(text), index.is_excluded(text), index.may_begin(text), index.may_end(text)
-            yield index.find_likely(read), index.may_hold(read)
+            yield index.find_likely(read), index.may_hold(read), index.find_abridged(read, read)
         yield [(index.by_chance(s.key), index.crowding(s.key)) for s in index._by_key.values()]
 
     before = list(seen(whole))

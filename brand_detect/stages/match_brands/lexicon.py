@@ -142,6 +142,8 @@ class LexiconMatcher:
             for hit in self._index.find_likely(whole)
             if hit.start < parts[0][1] and hit.end > parts[-1][0] and len(line_of(hit.alias).words) >= len(path)
         ]
+        if len(path) == 2:
+            hits += [(reading, hit) for hit in self._index.find_abridged(*lattices)]
         return self._likeliest(path, hits)
 
     def _likeliest(self, tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:

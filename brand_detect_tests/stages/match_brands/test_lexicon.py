@@ -16,7 +16,10 @@ from brand_detect_tests.support.matching import SCENES, crowded, match, open_tex
 from brand_detect_tests.support.payloads import detected, reading, region, text, texts
 
 INDEX = LexiconIndex(
-    parse_catalog(b"- Rolex\n- Rotax\n- Emirates\n- Talksense Sports\n- Santander\n- Tinder\n- Stag\n", "b.yaml")
+    parse_catalog(
+        b"- Rolex\n- Rotax\n- Emirates\n- Talksense Sports\n- Santander\n- Tinder\n- Stag\n- Haare statt Glatze\n",
+        "b.yaml",
+    )
 )
 
 
@@ -188,6 +191,11 @@ def test_joined_neighbours_are_as_sure_as_the_least_sure_of_them():
     (likely,) = joined(("TALKSENSE", 0.9, LEFT), ("SPORTS", 0.6, RIGHT))
     assert (likely.tracks, likely.hit.brand) == (("a", "b"), "Talksense Sports")
     assert likely.reading.confidence == pytest.approx(0.6)
+
+
+def test_neighbours_may_lack_a_short_word_of_a_name():
+    (likely,) = joined(("HAARE", 0.9, LEFT), ("GLATZE", 0.9, BELOW))
+    assert (likely.tracks, likely.hit.alias) == (("a", "b"), "Haare statt Glatze")
 
 
 @pytest.mark.parametrize(

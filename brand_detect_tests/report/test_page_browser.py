@@ -1011,6 +1011,37 @@ def test_clusters_that_are_alike_are_named_at_once(tab: Tab, service: Service) -
     ]
 
 
+def test_a_cluster_says_what_it_was_named_and_takes_it_back_on_its_card(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    card = tab.page.locator("#unresolved figure").nth(1)
+    for name in ("Zebra", "Zebu"):
+        card.get_by_label("Brand of cluster 2").fill(name)
+        tab.page.keyboard.press("Enter")
+        expect(card.locator(".badge")).to_have_text(f"named \u2068{name}\u2069, pending")
+        expect(card.get_by_label("Brand of cluster 2")).to_be_focused()
+    tab.page.keyboard.press("Shift+Tab")
+    assert faults(tab.page) == []
+    tab.page.keyboard.press("Enter")  # the last of them is undone
+    expect(card.locator(".badge")).to_have_text("named \u2068Zebra\u2069, pending")
+    card.get_by_role("button", name="Undo: \u2068cluster 2\u2069 named \u2068Zebra\u2069").press("Enter")
+    expect(card.locator(".badge")).to_have_count(0)
+    expect(card.get_by_label("Brand of cluster 2")).to_be_focused()
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+    assert [e.get("undoes") for e in kept(service)] == [None, None, f"{1:016x}", f"{0:016x}"]
+
+
+def test_a_correction_of_a_brand_is_undone_on_its_card(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.row("Acme").get_by_role("button", name="Correct").click()
+    tab.panel.get_by_role("button", name="All wrong").click()
+    expect(tab.panel.locator(".history")).to_contain_text("Acme rejected")
+    tab.panel.get_by_role("button", name="Undo").click()
+    expect(tab.panel.locator(".history")).to_have_count(0)
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+
+
 def test_what_applying_changed_is_told_in_seconds(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.bars("Bolt").click()
@@ -1180,10 +1211,10 @@ def test_clusters_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, servi
         ("dismiss", "cluster-4"),
         ("dismiss", "cluster-3"),
     ]
-    expect(card.get_by_role("button", name="Dismiss")).to_have_count(0)
+    expect(card.get_by_role("button", name=re.compile("^Dismiss"))).to_have_count(0)
     tab.page.get_by_role("button", name="Corrections (3)").click()
     tab.panel.get_by_role("button", name="Undo").last.click()
-    expect(card.nth(0).get_by_role("button", name="Dismiss")).to_be_visible()
+    expect(card.nth(0).get_by_role("button", name=re.compile("^Dismiss"))).to_be_visible()
     expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
 
 

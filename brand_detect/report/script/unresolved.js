@@ -12,11 +12,23 @@ function drawUnresolved() {
         `${duration(cluster.seconds)}, ${percent(cluster.area_frac)} of the picture`, cluster.t_s === null ? "" : [`, seen at ${clock(cluster.t_s)} `, el("button", { type: "button", class: "link small play", "aria-label": `Show cluster ${cluster.rank} in the video`, click: () => bigPicture.seek(cluster.t_s) }, "▶")], el("br"),
         data.reasons[cluster.reason] || cut(cluster.reason), el("br"),
         cluster.candidates.length ? ["resembles ", cluster.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
-        el("code", { title: cluster.cluster_id }, cluster.cluster_id.slice(0, 8)),
-        review && review.ofCluster(cluster).map((text) => [" ", badge(text)])),
-      review && review.clusterForm(cluster, typed.get(cluster.cluster_id)));
+        el("code", { title: cluster.cluster_id }, cluster.cluster_id.slice(0, 8))),
+      review && review.historyOfCluster(cluster), review && review.clusterForm(cluster, typed.get(cluster.cluster_id)));
   });
+  const held = heldControl();
   const left = data.unresolved.length - cards.length;
   byId("unresolved").replaceChildren(el("div", { class: "figures" }, cards),
     left ? el("button", { type: "button", class: "button more", click: () => { clustersShown += 48; drawUnresolved(); } }, showMore(48, left)) : "");
+  if (held) held();
 }
+/** Goes back to the control of a card that has the focus, or to the card's field if it is gone, once the cards are drawn again. */
+function heldControl() {
+  const [card, held] = [document.activeElement.closest("#unresolved figure"), nameOf(document.activeElement)];
+  if (!card) return null;
+  const at = [...card.parentNode.children].indexOf(card);
+  return () => {
+    const again = [...byId("unresolved").querySelectorAll("figure")[at].querySelectorAll("input, button")];
+    (again.find((control) => nameOf(control) === held) || again.find((control) => control.matches("input"))).focus({ preventScroll: true });
+  };
+}
+const nameOf = (control) => control.getAttribute("aria-label") || control.textContent;

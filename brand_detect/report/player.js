@@ -189,6 +189,7 @@
     says.hidden = false;
   }
   function onCopy(address, notes) {
+    offer.hidden = true;
     says.textContent = ["The copy is there.", ...notes].join(" ");
     says.hidden = !notes.length;
     video.addEventListener("loadeddata", () => video.focus(), { once: true });

@@ -1218,19 +1218,24 @@ def test_clusters_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, servi
     expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
 
 
-def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbours(
+def test_a_served_page_fetches_its_documents_and_one_from_disk_has_no_link_that_leads_nowhere(
     tab: Tab, service: Service, report: str
 ) -> None:
     links = "links => links.map(a => a.getAttribute('href'))"
-    names = [*SERVED]
+    shown = tab.page.locator("a").filter(visible=True)
     tab.page.goto(report)
-    assert tab.page.locator("#files a[data-file]").evaluate_all(links) == names
-    expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_hidden()
+    files = tab.page.locator("#files")
+    expect(files).to_contain_text("report.json, brands.csv")
+    expect(files).to_contain_text("the service gives them")
+    assert all(href.startswith("#") for href in shown.evaluate_all(links))
+    assert WORKBOOK not in files.inner_text()
     tab.page.goto(service.url)
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_visible()
     expect(tab.page.get_by_role("link", name="the video with boxes")).to_have_count(0)  # none was made
-    served = [f"/reports/match/documents/{name}?report=r-0" for name in names]
-    assert tab.page.locator("#files a[data-file]").evaluate_all(links) == served
+    served = [f"/reports/match/documents/{name}?report=r-0" for name in SERVED]
+    assert files.locator("a").evaluate_all(links) == served
+    expect(tab.page.locator("#unserved")).to_be_hidden()
+    expect(tab.page.locator("#evidence-section").get_by_role("link")).to_have_text(["exposures.csv", "report.json"])
 
 
 def test_a_served_page_leads_to_the_services_other_pages(tab: Tab, service: Service, report: str) -> None:

@@ -1260,3 +1260,16 @@ def test_a_served_exposure_links_its_clip(tab: Tab, service: Service, report: st
     tab.page.goto(report)
     tab.bars("Acme").first.click()
     expect(clip).to_have_count(0)
+
+
+def test_a_logo_is_cut_out_of_the_frame_of_an_exposure_or_a_cluster_where_it_was_seen(
+    tab: Tab, service: Service, report: str
+) -> None:
+    tab.page.goto(service.url)
+    tab.bars("Acme").first.click()
+    for place, part in ((tab.panel, "0.0625%2C0.1667"), (tab.page.locator("#unresolved figure").first, "0.0156%2C0.8333")):
+        link = place.get_by_role("link", name="Cut a logo out")
+        frame = r"%2Freports%2Fmatch%2Fframes%2F\d+\.jpg"
+        expect(link).to_have_attribute("href", re.compile(rf"^/brand-list\?cut={frame}&part={part}%2C0\.\d+%2C0\.\d+$"))
+    tab.page.goto(report)
+    expect(tab.page.get_by_role("link", name="Cut a logo out")).to_have_count(0)

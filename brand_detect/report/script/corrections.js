@@ -297,15 +297,7 @@ const review = service && (() => {
   }
   function clusterForm(cluster, typed) {
     const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
-    const size = pictures.size_px;
-    const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
-    let box = null;
-    if (size && cluster.x_px !== null) {
-      const [x, w] = within(cluster.x_px, cluster.x_px + cluster.w_px, size[0]);
-      const [y, h] = within(cluster.y_px, cluster.y_px + cluster.h_px, size[1]);
-      if (w > 0 && h > 0) box = [x, y, w, h];
-    }
-    const what = { cluster_id: cluster.cluster_id, text: cluster.text.slice(0, 1000), t_s: cluster.t_s, box };
+    const what = { cluster_id: cluster.cluster_id, text: cluster.text.slice(0, 1000), t_s: cluster.t_s, box: sharesOf(cluster) };
     const open = (id) => (lastOfCluster(id) || {}).action !== "dismiss";
     const alike = cluster.alike.filter(open);
     const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === cluster.cluster_id ? what : { cluster_id }) })));

@@ -12,7 +12,7 @@ function drawUnresolved() {
         `${duration(cluster.seconds)}, ${percent(cluster.area_frac)} of the picture`, cluster.t_s === null ? "" : [`, seen at ${clock(cluster.t_s)} `, el("button", { type: "button", class: "link small play", "aria-label": `Show cluster ${cluster.rank} in the video`, click: () => bigPicture.seek(cluster.t_s) }, "▶")], el("br"),
         data.reasons[cluster.reason] || cut(cluster.reason), el("br"),
         cluster.candidates.length ? ["resembles ", cluster.candidates.slice(0, 5).map((name, i) => [i ? ", " : "", word(name)]), el("br")] : "",
-        el("code", { title: cluster.cluster_id }, cluster.cluster_id.slice(0, 8))),
+        service && service.frames && cluster.frame !== null ? cutOf(cluster) : ""),
       review && review.historyOfCluster(cluster), review && review.clusterForm(cluster, typed.get(cluster.cluster_id)));
   });
   const held = heldControl();

@@ -65,9 +65,7 @@ def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependenc
         return page_of(render(whole, query=request.url.query, chosen=job, served=True), [])
 
     @router.get(f"{PORTFOLIO}/{{name}}", response_class=Response, responses=problems(404, 503), dependencies=may_see)
-    def document(
-        name: str, job: Jobs = (), since: Day = "", until: Day = "", without: LeftOut = ()
-    ) -> Response:
+    def document(name: str, job: Jobs = (), since: Day = "", until: Day = "", without: LeftOut = ()) -> Response:
         """The totals of many jobs' newest reports: portfolio.json, brands.csv, or videos.csv."""
         if name not in DOCUMENTS:
             raise NotThere("There is no such document.")

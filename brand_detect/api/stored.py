@@ -16,6 +16,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JOB_ID, JobRequest
+from brand_detect.domain.media import file_stem
 from brand_detect.domain.pipeline import CATALOG, ROOT, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS, Correction, Review, correction_of, review_of, undone
 from brand_detect.domain.tables import Row
@@ -142,6 +143,17 @@ class StoredReports:
         request = self._store.load(AttemptRef(job_id, ROOT, self.made(job_id, attempt).upstream[ROOT]))
         assert isinstance(request, JobRequest)
         return request
+
+    def download(self, job_id: str, attempt: str, name: str) -> str:
+        """The name of a report's file on the disk of who downloads it: that of the video, a dash, and ``name``.
+
+        Raises:
+            NotThere: there is no such report.
+        """
+        stem = ""
+        with suppress(Permanent):  # a damaged request keeps nobody from the report
+            stem = file_stem(self.request(job_id, attempt).video_uri)
+        return f"{stem or job_id}-{name}"
 
     def video(self, kind: MadeVideo, job_id: str, report: str = "") -> str:
         """The path of a video made of that of the attempt ``report``, by default the newest.

@@ -175,10 +175,12 @@ byId("brands").addEventListener("click", (event) => {
   });
 });
 
-/** Shows how many brands the list has now. */
+/** Shows how many brands the list has now, and its version. */
 async function recount() {
   const page = await fetch(location.href);
-  if (page.ok) byId("count").replaceWith(new DOMParser().parseFromString(await page.text(), "text/html").getElementById("count"));
+  if (!page.ok) return;
+  const now = new DOMParser().parseFromString(await page.text(), "text/html");
+  for (const id of ["count", "version"]) byId(id).replaceWith(now.getElementById(id));
 }
 
 // --- two brands that are one

@@ -115,9 +115,7 @@ TOTALS = """
 """
 
 
-def portfolio(
-    entries: Iterable[Entry], since: str = "", until: str = "", without: Collection[str] = ()
-) -> Portfolio:
+def portfolio(entries: Iterable[Entry], since: str = "", until: str = "", without: Collection[str] = ()) -> Portfolio:
     """Totals over ``entries`` but for the jobs ``without``; of jobs whose ranges of one video overlap, the one with the
     newest report counts."""
     ordered = sorted(entries, key=lambda e: (e.submitted, e.request.job_id))

@@ -1267,7 +1267,10 @@ def test_a_logo_is_cut_out_of_the_frame_of_an_exposure_or_a_cluster_where_it_was
 ) -> None:
     tab.page.goto(service.url)
     tab.bars("Acme").first.click()
-    for place, part in ((tab.panel, "0.0625%2C0.1667"), (tab.page.locator("#unresolved figure").first, "0.0156%2C0.8333")):
+    for place, part in (
+        (tab.panel, "0.0625%2C0.1667"),
+        (tab.page.locator("#unresolved figure").first, "0.0156%2C0.8333"),
+    ):
         link = place.get_by_role("link", name="Cut a logo out")
         frame = r"%2Freports%2Fmatch%2Fframes%2F\d+\.jpg"
         expect(link).to_have_attribute("href", re.compile(rf"^/brand-list\?cut={frame}&part={part}%2C0\.\d+%2C0\.\d+$"))

@@ -571,7 +571,7 @@ def test_what_was_lost_holds_losses_alone(tab: Tab, tmp_path: Path) -> None:
         assert "Frames were sampled every 0.50 s" in (limits[-1] or "")
         said = tab.page.locator(".head .notice").filter(visible=True).all_inner_texts()
         assert said == (["The video is damaged after 3.0 s; 2.0 s were lost."] if n else [])
-        expect(tab.page.locator("#made .remarks")).to_have_text("escalate_vlm: off")
+        expect(tab.page.locator("#made .remarks").last).to_have_text("Ask a local model: off")
 
 
 def test_the_script_writes_the_figures_that_stand_without_it(browser: Browser, tmp_path: Path) -> None:

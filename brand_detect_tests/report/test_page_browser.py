@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route, expect
 
-from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, CompileReportParams
+from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, REPORT_UNRESOLVED, CompileReportParams
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
@@ -1009,6 +1009,24 @@ def test_clusters_that_are_alike_are_named_at_once(tab: Tab, service: Service) -
         ("name", "cluster-3", "Zebra"),
         ("name", "cluster-4", "Zebra"),
     ]
+
+
+def test_pieces_of_one_text_stand_together_and_are_named_at_once(tab: Tab, service: Service) -> None:
+    payloads = game()
+    report = payloads["compile_report"]
+    pieces = (("KRONE TY", ["cluster-4"]), ("KAPRUN", []), ("RONE TYRE", ["cluster-1"]))
+    rows = zip(report.unresolved.to_pylist(), pieces, strict=True)
+    told = table(REPORT_UNRESOLVED, [row | {"text": text, "alike": alike} for row, (text, alike) in rows])
+    service.html = written(payloads | {"compile_report": replace(report, unresolved=told)})
+    tab.page.goto(service.url)
+    cards = tab.page.locator("#unresolved figure")
+    expect(cards.locator("figcaption > b")).to_have_text(["1. KRONE TY", "3. RONE TYRE", "2. KAPRUN"])
+    expect(cards.first).to_contain_text("reads much like RONE TYRE")
+    assert faults(tab.page) == []
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.page.get_by_label("Brand of cluster 3").fill("Krone")
+    tab.page.get_by_role("button", name="Name cluster 3 and the 1 alike").click()
+    expect(cards.locator(".badge")).to_have_text(["named \u2068Krone\u2069, pending"] * 2)
 
 
 def test_a_cluster_says_what_it_was_named_and_takes_it_back_on_its_card(tab: Tab, service: Service) -> None:

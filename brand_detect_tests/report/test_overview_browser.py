@@ -80,6 +80,16 @@ def test_a_video_is_left_out_of_the_totals_by_keyboard_and_counts_again(page: Pa
     assert "without=second" not in page.url
 
 
+def test_on_a_phone_the_totals_fit_the_screen(page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(page.url + "portfolio")
+    for region in page.get_by_role("region").all():
+        assert region.evaluate("region => region.scrollWidth - region.clientWidth") == 0
+    label = "cell => getComputedStyle(cell, '::before').content"
+    assert page.locator("tbody td").nth(2).evaluate(label) == '"Share of screen time"'
+    assert faults(page) == []
+
+
 def test_a_report_is_compared_with_the_one_before_where_there_is_one(page: Page):
     before = page.get_by_role("link", name="Compare with the one before")
     page.get_by_role("checkbox", name="Choose third.mp4").check()

@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route, expect
 
-from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, REPORT_UNRESOLVED, CompileReportParams
+from brand_detect.domain.contracts.compile_report import (
+    BRANDS,
+    EXPOSURES,
+    PLACEMENT_TOTALS,
+    REPORT_UNRESOLVED,
+    CompileReportParams,
+)
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
@@ -471,17 +477,42 @@ def test_on_a_narrow_page_with_a_scrollbar_the_panel_ends_at_its_edges(browser: 
         assert panel["width"] < 390
 
 
-def test_a_wide_table_keeps_the_brand_in_view_while_it_is_scrolled(browser: Browser, report: str) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(report)
-    table = page.get_by_role("region", name="Table of brands")
+def test_a_wide_table_keeps_the_brand_in_view_while_it_is_scrolled(tab: Tab, report: str) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 800})
+    tab.page.goto(report)
+    for column in columns(tab):
+        column.check()
+    table = tab.page.get_by_role("region", name="Table of brands")
     table.evaluate("table => { table.scrollLeft = 200; }")
     head, box = table.locator("tbody th").first.bounding_box(), table.bounding_box()
     assert head is not None
     assert box is not None
     assert table.evaluate("table => table.scrollLeft") == 200
     assert head["x"] == box["x"]
-    page.close()
+
+
+def test_the_tables_of_a_phone_fit_its_screen(tab: Tab, tmp_path: Path) -> None:
+    payloads = game()
+    report = payloads["compile_report"]
+    places = [
+        {"brand_id": brand, "brand": brand.title(), "placement": placement, "confidence": 0.7, "seconds": 2.0}
+        | {"share": 0.5, "n_exposures": 1}
+        for brand, placement in (("acme", "led"), ("acme", "board"), ("acme", "full_screen"), ("bolt", "clothing"))
+    ]
+    path = tmp_path / "report.html"
+    told = replace(report, placements=table(PLACEMENT_TOTALS, places))
+    path.write_text(written(payloads | {"compile_report": told}), encoding="utf-8")
+    tab.page.set_viewport_size({"width": 390, "height": 800})
+    tab.page.goto(path.as_uri())
+    heads = tab.page.locator("#table thead th").filter(visible=True)
+    expect(heads).to_have_count(4)
+    for name in ("Table of brands", "Brands by placement"):
+        region = tab.page.get_by_role("region", name=name)
+        assert region.evaluate("region => region.scrollWidth - region.clientWidth") == 0
+    acme = tab.page.get_by_role("region", name="Brands by placement").locator("tbody tr").first
+    labels = "cells => cells.map(cell => getComputedStyle(cell, '::before').content)"
+    assert acme.locator("td").filter(visible=True).evaluate_all(labels) == ['"LED"', '"board"', '"full screen"']
+    assert faults(tab.page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -162,6 +162,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "copy_min": 120,
         "encoding": "H.264 in MP4",
         "duration_s": 2.0,
+        "copy_s": 0.0,
         "video": f"/reports/match/video?report={attempt_of(folder).name}",
         "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }

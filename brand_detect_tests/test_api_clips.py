@@ -64,7 +64,8 @@ def test_a_clip_is_the_exposure_with_a_second_on_each_side(http: TestClient, mad
     shown = exposure(made)
     answer = http.get(address(made), params={"report": shown["attempt"]})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
-    name = f"match-{shown['brand_id']}-{shown['exposure_id']}.mp4"
+    assert (shown["brand"], shown["start_s"]) == ("Rolex", 0.0)
+    name = "match-Rolex-0m00s.mp4"
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
     assert int(answer.headers["content-length"]) == len(answer.content)
     clip = tmp_path / "clip.mp4"
@@ -177,7 +178,11 @@ def test_the_video_with_boxes_is_given_once_it_was_made(http: TestClient, made: 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("match-itau-1f.mp4", 'filename="match-itau-1f.mp4"'), ("华为.mp4", "filename*=UTF-8''%E5%8D%8E%E4%B8%BA.mp4")],
+    [
+        ("Cup final (1).mp4", 'filename="Cup final (1).mp4"'),
+        ("华为.mp4", "filename=\"__.mp4\"; filename*=UTF-8''%E5%8D%8E%E4%B8%BA.mp4"),
+        ('a"\r\nb/c.mp4', "filename=\"a___b_c.mp4\"; filename*=UTF-8''a%22%0D%0Ab%2Fc.mp4"),
+    ],
 )
 def test_a_video_is_named_so_that_every_client_can_read_it(name: str, told: str):
     assert attached(name) == {"Content-Disposition": f"attachment; {told}"}

@@ -105,6 +105,20 @@ def test_chosen_reports_are_summed_up_and_downloads_repeat_the_choice(http: Test
     assert http.get("/portfolio", params={"until": "2000-01-01"}).text.count("No brand was found.") == 1
 
 
+def test_jobs_are_left_out_by_the_address_and_downloads_follow(http: TestClient):
+    page = http.get("/portfolio", params={"without": ["second", "gone"]}).text
+    assert "Brands over 1 video" in page
+    assert re.findall(r'name="without" value="(\w+)"[^>]*checked', page) == ["second"]
+    for job, text in (("first", "Brands over 1 video"), ("second", "Brands over 0 videos")):
+        asked = {"job": "second", "without": job}
+        assert text in http.get("/portfolio", params=asked).text
+    link = re.search(r'href="(/portfolio/portfolio\.json\?[^"]+)"', page)
+    assert link
+    whole = http.get(link[1].replace("&amp;", "&")).json()
+    assert [[job["job_id"] for job in whole[part]] for part in ("jobs", "left_out")] == [["first"], ["second"]]
+    assert (whole["brands"], whole["seconds"]) == ([], whole["jobs"][0]["seconds"])
+
+
 def test_each_report_is_read_once_for_all_sums(made: Path, monkeypatch: pytest.MonkeyPatch):
     read: list[str] = []
     load = Store.load

@@ -31,7 +31,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
 from brand_detect_tests.support.finished import finished
-from brand_detect_tests.support.pipeline import pipeline
+from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 MEANT = {"X-Requested-With": "brand_detect"}
 KEY = "geheim"
@@ -162,6 +162,7 @@ def test_a_served_page_is_told_where_the_service_is_once(http: TestClient, folde
         "copy_min": 120,
         "encoding": "H.264 in MP4",
         "duration_s": 2.0,
+        "copy_s": 0.0,
         "video": f"/reports/match/video?report={attempt_of(folder).name}",
         "boxes": f"/reports/match/boxes?report={attempt_of(folder).name}",
     }
@@ -498,6 +499,21 @@ def test_documents_are_fetched_by_name(http: TestClient, folder: Path):
         assert http.get(f"/reports/match/documents/{name}?report={attempt_of(folder).name}").status_code == 200
     page = (attempt_of(folder) / "report.html").read_text(encoding="utf-8")
     assert set(re.findall(r'data-file="([^"]+)"', page)) == {*DOWNLOADS}
+
+
+def test_a_download_has_the_videos_name_or_the_jobs_if_the_request_is_damaged(tmp_path: Path):
+    with pipeline(tmp_path) as built:
+        job = built.runner.submit(str(two_shot_clip(tmp_path / "Cup final.mp4", seconds=1.0))).job_id
+    http = service(ScriptedClient(), tmp_path)
+    for name in ("brands.csv", "report.xlsx"):
+        told = http.get(f"/reports/{job}/documents/{name}").headers["content-disposition"]
+        assert told == f'attachment; filename="Cup final-{name}"'
+    shown = http.get(f"/reports/{job}").text.partition('id="made"')[0]
+    assert job not in re.sub(r'"[^"]*"', "", shown), "the id is told under Method alone"
+    shutil.rmtree(tmp_path / "store" / job / "job_request")
+    http = service(ScriptedClient(), tmp_path)
+    told = http.get(f"/reports/{job}/documents/brands.csv").headers["content-disposition"]
+    assert told == f'attachment; filename="{job}-brands.csv"'
 
 
 def test_a_workbook_is_made_of_the_attempt_on_demand(http: TestClient, folder: Path):

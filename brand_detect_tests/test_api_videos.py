@@ -18,11 +18,12 @@ from fastapi.testclient import TestClient
 
 from brand_detect.api import create_app, videos
 from brand_detect.api.shared import MOST_WAITING
-from brand_detect.api.stored import MadeVideo
+from brand_detect.api.stored import MadeVideo, copy_s
 from brand_detect.domain.protocols import Rewritten
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.annotate import PyAvRewriter
 from brand_detect.storage.blobs import Blobs
+from brand_detect_tests.support import payloads as p
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 from brand_detect_tests.support.servers import serving
 from brand_detect_tests.test_api_reports import MEANT, ScriptedClient, service
@@ -294,3 +295,12 @@ def test_a_copy_that_is_cut_off_is_said_and_not_kept(http: TestClient, made: Pat
     monkeypatch.setattr(PyAvRewriter, "copy", cut_off)
     assert drawn(http, COPY)[-1]["detail"].startswith("The copy would end at 2.0 s, but the video has a picture at 3.")
     assert not [path for path in kept(made) if "playable" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "fps", "measured"),
+    [(1920, 1080, 25.0, 0.29), (1920, 1080, 50.0, 0.55), (3840, 2160, 50.0, 1.04), (640, 360, 25.0, 0.06)],
+)
+def test_the_time_of_a_copy_follows_the_pictures_size_and_rate(width: int, height: int, fps: float, measured: float):
+    probe = p.request(60.0).probe.model_copy(update={"width_px": width, "height_px": height, "fps": fps})
+    assert copy_s(probe) == pytest.approx(60 * measured, rel=0.06)

@@ -1,6 +1,7 @@
 """The clip of an exposure, cut on demand."""
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,10 @@ from brand_detect.api.corrections import REPORTS
 from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.job import JobRequest
+from brand_detect.domain.media import file_stem
 from brand_detect.domain.protocols import Media, VideoRewriter
+from brand_detect.domain.tables import Row
 from brand_detect.report.clips import cut, parts
 
 LONGEST_S = 120.0
@@ -26,6 +30,7 @@ LONGEST_S = 120.0
 PATIENCE_S = 90.0
 """Longest work on a clip: a video without an index is decoded from its start."""
 CHUNK_BYTES = 2**18
+PLAIN = re.compile(r"[^A-Za-z0-9._() -]")
 COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
 
 
@@ -48,13 +53,12 @@ def clip_router(
     ) -> Response:
         """The clip of an exposure, with a second before and after it: H.264 in MP4 at the video's times, with its
         sound. At most two minutes."""
-        brand_id, file = await cutting(_cut, job_id, exposure_id, report)
+        name, file = await cutting(_cut, job_id, exposure_id, report)
         size = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-        name = f"{job_id}-{brand_id}-{exposure_id}.mp4"
         return StreamingResponse(_read(file), headers={**attached(name), **size}, media_type="video/mp4")
 
     def _cut(job_id: str, exposure_id: str, attempt: str) -> tuple[str, BinaryIO]:
-        """The exposure's brand, and its clip as a file that is gone once it is closed."""
+        """The name of the exposure's clip, and the clip as a file that is gone once it is closed."""
         report, request = stored.report(job_id, attempt, ("exposures",))
         until_s = time.monotonic() + PATIENCE_S
 
@@ -73,19 +77,26 @@ def clip_router(
             with tempfile.TemporaryDirectory() as folder:
                 target = Path(folder) / "clip.mp4"
                 cut(request, part, media, rewriter, target, patient)
-                return shown["brand_id"][0].as_py(), target.open("rb")
+                return _named(request, shown.to_pylist()[0]), target.open("rb")
         except BadInput as e:
             raise NotThere(f"The clip cannot be cut. {e}") from e
 
     return router
 
 
+def _named(request: JobRequest, exposure: Row) -> str:
+    """The video, the brand, and when it begins to show: final-Rolex-1m05s.mp4."""
+    minutes, seconds = divmod(int(exposure["start_s"]), 60)
+    video = file_stem(request.video_uri) or request.job_id
+    return f"{video}-{exposure['brand']}-{minutes}m{seconds:02}s.mp4".replace("/", "_")
+
+
 def attached(name: str) -> dict[str, str]:
     """The header of an answer that is a file of this name."""
-    quoted = quote(name)
-    # RFC 6266: the second form is for names of brands such as 华为, which curl and others do not read
-    file_name = f'filename="{name}"' if quoted == name else f"filename*=UTF-8''{quoted}"
-    return {"Content-Disposition": f"attachment; {file_name}"}
+    quoted, plain = quote(name, safe=""), PLAIN.sub("_", name)
+    # RFC 6266: the second form is for names such as 华为, which curl and others do not read
+    further = "" if plain == name else f"; filename*=UTF-8''{quoted}"
+    return {"Content-Disposition": f'attachment; filename="{plain}"{further}'}
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

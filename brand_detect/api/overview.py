@@ -27,6 +27,7 @@ DOCUMENTS = {"portfolio.json": "application/json", "brands.csv": CSV, "videos.cs
 JobId = Annotated[str, Query(max_length=128, examples=["final-1a2b3c4d"])]
 Attempt = Annotated[str, Query(max_length=128, description="a report's attempt, or how its name begins")]
 Jobs = Annotated[Sequence[str], Query(max_length=MOST_JOBS, description="the jobs; default: all")]
+LeftOut = Annotated[Sequence[str], Query(max_length=MOST_JOBS, description="jobs that do not count")]
 Day = Annotated[str, Query(max_length=10, description="day of submission, UTC, as 2026-05-31")]
 
 
@@ -56,19 +57,19 @@ def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependenc
         job: Jobs = (),
         since: Day = "",
         until: Day = "",
+        without: LeftOut = (),
     ) -> Response:
         if not access.may_enter(request):
             return access.to_login(request)
-        return page_of(
-            render(_portfolio(reports, job, since, until), query=request.url.query, chosen=job, served=True), []
-        )
+        whole = _portfolio(reports, job, since, until, without)
+        return page_of(render(whole, query=request.url.query, chosen=job, served=True), [])
 
     @router.get(f"{PORTFOLIO}/{{name}}", response_class=Response, responses=problems(404, 503), dependencies=may_see)
-    def document(name: str, job: Jobs = (), since: Day = "", until: Day = "") -> Response:
+    def document(name: str, job: Jobs = (), since: Day = "", until: Day = "", without: LeftOut = ()) -> Response:
         """The totals of many jobs' newest reports: portfolio.json, brands.csv, or videos.csv."""
         if name not in DOCUMENTS:
             raise NotThere("There is no such document.")
-        data = documents(_portfolio(reports, job, since, until))[name]
+        data = documents(_portfolio(reports, job, since, until, without))[name]
         attachment = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(data, media_type=DOCUMENTS[name], headers=attachment)
 
@@ -79,8 +80,10 @@ def _compared(store: Store, job: str, attempt: str, with_attempt: str, with_job:
     return compared(store, OpenCvCodec(), job, attempt, with_attempt, with_job)
 
 
-def _portfolio(reports: NewestReports, jobs: Sequence[str], since: str, until: str) -> Portfolio:
+def _portfolio(
+    reports: NewestReports, jobs: Sequence[str], since: str, until: str, without: Sequence[str]
+) -> Portfolio:
     def unseen(done: float, total: float, unit: str) -> None:
         """The page is made in one go."""
 
-    return portfolio_of(reports, unseen, jobs, since, until)
+    return portfolio_of(reports, unseen, jobs, since, until, without)

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards, within
 from brand_detect.api.answers import AsciiJSON, problems
+from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS, correction_router
 from brand_detect.api.guard import CSP, policy
 from brand_detect.api.job_list import ACTIVE, JobList
@@ -87,8 +88,8 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
         assets.csv, exposures.csv, markers.vtt, report.html, report.xlsx, detections.csv or unresolved.csv."""
         turn = making if name in MADE else run_in_threadpool
         data = await turn(stored.document, job_id, name, report)
-        attachment = {"Content-Disposition": f'attachment; filename="{job_id}-{name}"'}
-        return Response(data, media_type=SERVED[name], headers=attachment)
+        file_name = await run_in_threadpool(stored.download, job_id, report, name)
+        return Response(data, media_type=SERVED[name], headers=attached(file_name))
 
     return router
 

@@ -71,7 +71,7 @@ def video_router(
                 yield store.blobs.read(path, begin, min(begin + PIECE_BYTES, end))
 
         size_bytes = store.blobs.size_bytes(path)
-        headers = attached(f"{job_id}-{NAMES[kind]}.mp4")
+        headers = attached(stored.download(job_id, report, f"{NAMES[kind]}.mp4"))
         return asked.answer(size_bytes, f"{path}-{size_bytes}", "video/mp4", read, headers)
 
     @router.post(

@@ -20,6 +20,9 @@ def portfolio(
         str, typer.Option(metavar="DAY", help="first day of submission, UTC, for example 2026-05-31")
     ] = "",
     until: Annotated[str, typer.Option(metavar="DAY", help="last day of submission")] = "",
+    without: Annotated[
+        list[str], typer.Option("--without", metavar="JOB", help="a job that does not count; repeatable")
+    ] = [],  # noqa: B006 typer copies it
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -34,7 +37,7 @@ def portfolio(
     Seconds, shares and appearances, from the newest report of each job.
 
     Examples:
-      brand-detect portfolio --since 2026-08-01 --out season
+      brand-detect portfolio --since 2026-08-01 --without demo --out season
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
     from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
@@ -46,7 +49,8 @@ def portfolio(
         prepare(folder, force)
     with Bars() as bars:
         progress = bars.stage("portfolio", getLogger(__name__))
-        whole = portfolio_of(NewestReports(Reports(Store(Settings.load().store_root))), progress, jobs, since, until)
+        reports = NewestReports(Reports(Store(Settings.load().store_root)))
+        whole = portfolio_of(reports, progress, jobs, since, until, without)
     if folder:
         for name, data in documents(whole).items():
             write(folder / name, data)

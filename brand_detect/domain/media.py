@@ -45,8 +45,18 @@ def file_name(uri: str) -> str:
     return PurePosixPath(urlsplit(uri).path if "://" in uri else uri).name
 
 
+def file_stem(uri: str) -> str:
+    """``file_name`` without its ending."""
+    return PurePosixPath(file_name(uri)).stem
+
+
 def default_job_id(file_stem: str, sha256: str) -> str:
     """The file's stem, a dash and 8 digits of its content hash, reduced to a valid job id."""
     tail = f"-{sha256[:8]}"
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", file_stem).strip("._-")[: _LONGEST_ID - len(tail)]
     return f"{stem or 'video'}{tail}"
+
+
+def own_job_id(job_id: str, video_uri: str) -> str:
+    """The job id if somebody chose it; "" if it is the default one, which repeats the video's name."""
+    return "" if job_id == default_job_id(file_stem(video_uri), job_id[-8:]) else job_id

@@ -1,6 +1,6 @@
 """Totals over the newest reports of many jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 
@@ -47,9 +47,14 @@ class NewestReports:
 
 
 def portfolio_of(
-    reports: NewestReports, progress: Progress, jobs: Sequence[str] = (), since: str = "", until: str = ""
+    reports: NewestReports,
+    progress: Progress,
+    jobs: Sequence[str] = (),
+    since: str = "",
+    until: str = "",
+    without: Collection[str] = (),
 ) -> Portfolio:
-    """Totals over ``jobs`` (default: all) submitted from the day ``since`` to the day ``until``.
+    """Totals over ``jobs`` (default: all) but those of ``without``, submitted from the day ``since`` to ``until``.
 
     Each job counts with its newest report whose blocking checks passed; a job without one is left out.
 
@@ -65,7 +70,7 @@ def portfolio_of(
             raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
         if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
             entries.append(entry)
-    return summed(entries, since, until)
+    return summed(entries, since, until, frozenset(without))
 
 
 def documents(whole: Portfolio) -> dict[str, bytes]:

@@ -347,8 +347,8 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="15",
-    packages=["opencv-python", "pillow"],
+    code_version="16",
+    packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",
     kinds={"html"},

@@ -175,10 +175,12 @@ byId("brands").addEventListener("click", (event) => {
   });
 });
 
-/** Shows how many brands the list has now. */
+/** Shows how many brands the list has now, and its version. */
 async function recount() {
   const page = await fetch(location.href);
-  if (page.ok) byId("count").replaceWith(new DOMParser().parseFromString(await page.text(), "text/html").getElementById("count"));
+  if (!page.ok) return;
+  const now = new DOMParser().parseFromString(await page.text(), "text/html");
+  for (const id of ["count", "version"]) byId(id).replaceWith(now.getElementById(id));
 }
 
 // --- two brands that are one
@@ -217,10 +219,10 @@ merging?.addEventListener("submit", async (event) => {
   button.disabled = false;
 });
 
-// --- a logo cut out of a frame: /brand-list?cut=/reports/JOB/frames/12.jpg
+// --- a logo cut out of a frame: /brand-list?cut=/reports/JOB/frames/12.jpg&part=0.1,0.2,0.3,0.25
 
-const cut = new URLSearchParams(location.search).get("cut") ?? "";
-if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)) {
+const query = new URLSearchParams(location.search), cut = query.get("cut");
+if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut ?? "")) {
   const picture = byId("frame").querySelector("img"), marked = byId("frame").querySelector("i");
   const sides = ["left", "top", "width", "height"].map((side) => byId(`cut-${side}`));
   /** The chosen part, in pixels of the frame and inside it. */
@@ -261,9 +263,20 @@ if (form && /^\/reports\/[\w.-]+\/frames\/\d+\.jpg(\?report=[\w-]+)?$/.test(cut)
   byId("new").open = true;
   byId("cut").hidden = false;
   byId("cut").after(byId("drop")); // the chosen logos beside the part
-  picture.addEventListener("load", () => byId("cut").scrollIntoView());
+  picture.addEventListener("load", () => {
+    const shares = (query.get("part") ?? "").split(",").map(Number); // where the report saw it
+    if (shares.length === 4 && shares.every((share) => share >= 0 && share <= 1)) {
+      sides.forEach((side, i) => { side.value = Math.round(shares[i] * [picture.naturalWidth, picture.naturalHeight][i % 2]); });
+      mark();
+    }
+    byId("cut").scrollIntoView();
+  });
+  byId("cut-help").hidden = true;
   sides[0].focus();
-} else if (cut && !form) tell(byId("make-own") ?? document.querySelector(".notice"), "status", byId("own") ? "Then the frame opens here to cut a logo out." : "No logo can be cut out until then.");
+} else if (form && cut !== null) { // without a frame
+  byId("new").open = true;
+  byId("cut-help").focus();
+} else if (cut) tell(byId("make-own") ?? document.querySelector(".notice"), "status", byId("own") ? "Then the frame opens here to cut a logo out." : "No logo can be cut out until then.");
 
 // --- reports made with another list
 

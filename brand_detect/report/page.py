@@ -36,6 +36,7 @@ from brand_detect.report.colors import colors_of
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
 from brand_detect.report.home import WORDS
+from brand_detect.report.method import in_words, method
 from brand_detect.report.pages import JPEG_QUALITY, EvidencePicture, Place, evidence, shown_params, template
 from brand_detect.report.words import RULES, has_placement
 from brand_detect.report.workbook import WORKBOOK, XLSX
@@ -45,6 +46,8 @@ FRAME_PX = 640
 FRAMES = 400
 """Limit of frames in the page: each takes about 25 ms to decode and encode."""
 READ_TOGETHER = 32
+STAGES = {stage: name for stage, (name, _, _) in WORDS.items()}
+"""The stages in words."""
 CLOSE = 0.1
 """Least width of a close-up, as a share of the frame."""
 DOCUMENTS: Mapping[str, str] = {
@@ -144,6 +147,9 @@ def render(
         served=[name for name in SERVED if name not in DOCUMENTS],
         figures=figures,
         written=written,
+        method=method(report, params),
+        notes=[in_words(note) for note in report.notes],
+        stage_words=STAGES,
         **_totals(report),
         **_run_facts(report.summary["run"]),
     )
@@ -240,7 +246,7 @@ def _data(
         "first_picture_s": report.job.probe.first_picture_s,
         "zones": ZONES,
         "rules": RULES,
-        "stages": {stage: name for stage, (name, _, _) in WORDS.items()},
+        "stages": STAGES,
         "reasons": REASONS,
         "shots_s": [[round(edge, 3) for edge in shot] for shot in summary["shots_s"]],
         "brands": [_plain(brand.model_dump()) for brand in report.brands],

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from brand_detect.domain.media import file_name
+from brand_detect.domain.media import file_name, own_job_id
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
 from brand_detect.report.words import clock, counted, duration, percent, short, signed
 
@@ -128,5 +128,6 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: f for f in (clock, counted, duration, fact, file_name, percent, short, signed)}
+    filters = (clock, counted, duration, fact, file_name, own_job_id, percent, short, signed)
+    environment.filters |= {f.__name__: f for f in filters}
     return environment.get_template(name)

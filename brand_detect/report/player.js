@@ -9,7 +9,6 @@
   const CONTROLS_PX = 64; // height of the video's controls, which labels leave free
   const LABEL_PX = 16;
   const COPY = 'video/mp4; codecs="avc1.640028, mp4a.40.2"';
-  const COPY_SHARE = 0.55; // of the video's length: CPU time of 1080p50 in 10 bits and 4:2:2, halved; 1080p25 took 0.29, 2160p50 1.04
   const HIDDEN = 0.1; // largest share that a label may hide of a box around it
   const { service, brands, colors, first_picture_s = 0 } = globalThis.brandDetect; // pages made before have no offset
   const place = document.getElementById("screen");
@@ -157,7 +156,7 @@
   const isCopy = () => video.getAttribute("src") !== service.video;
   let copy = service.copy; // where to have one made
   function offerCopy() {
-    const about = `about ${counted(Math.ceil(service.duration_s * COPY_SHARE / 60), "minute")}, with this page open; in 4K twice as long`;
+    const about = `about ${counted(Math.ceil(service.copy_s / 60) || 1, "minute")}, with this page open`;
     offerVideo(offer, copy, copy === service.copy ? "Make a copy that it plays" : "Make the copy again", about, onCopy);
   }
   function failed() {
@@ -189,6 +188,7 @@
     says.hidden = false;
   }
   function onCopy(address, notes) {
+    offer.hidden = true;
     says.textContent = ["The copy is there.", ...notes].join(" ");
     says.hidden = !notes.length;
     video.addEventListener("loadeddata", () => video.focus(), { once: true });

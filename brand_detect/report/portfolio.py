@@ -1,7 +1,7 @@
 """Totals of brands over many jobs, such as a season, from the newest reports."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,7 @@ class Portfolio(Record):
     currency: str = Field(description="currency of media_value; empty if there is none or several")
     brands: tuple[BrandSum, ...] = Field(description="longest on screen first")
     jobs: tuple[JobSum, ...] = Field(description="in order of submission")
+    left_out: tuple[JobSum, ...] = Field((), description="jobs that the totals were asked without")
     notes: tuple[str, ...]
 
 
@@ -114,9 +115,12 @@ TOTALS = """
 """
 
 
-def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Portfolio:
-    """Totals over ``entries``; of jobs whose ranges of one video overlap, the one with the newest report counts."""
-    newest, notes = _without_overlaps(entries)
+def portfolio(entries: Iterable[Entry], since: str = "", until: str = "", without: Collection[str] = ()) -> Portfolio:
+    """Totals over ``entries`` but for the jobs ``without``; of jobs whose ranges of one video overlap, the one with the
+    newest report counts."""
+    ordered = sorted(entries, key=lambda e: (e.submitted, e.request.job_id))
+    left_out = [e for e in ordered if e.request.job_id in without]
+    newest, notes = _without_overlaps(e for e in ordered if e.request.job_id not in without)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
     currencies = sorted({e.currency for e in newest if e.currency})
     notes += _notes(newest, currencies)
@@ -131,6 +135,7 @@ def portfolio(entries: Iterable[Entry], since: str = "", until: str = "") -> Por
         currency=currencies[0] if len(currencies) == 1 else "",
         brands=tuple(BrandSum(**row) for row in rows),
         jobs=tuple(_job(e) for e in newest),
+        left_out=tuple(_job(e) for e in left_out),
         notes=tuple(notes),
     )
 

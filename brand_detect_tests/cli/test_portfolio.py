@@ -59,3 +59,10 @@ def test_what_is_wrong_is_said_with_a_hint(portfolio: Call) -> None:
     assert (code, out) == (BadInput.exit_code, "")
     assert "error: 'yesterday' is not a date for since." in err
     assert "hint: write it as 2026-05-31" in err
+
+
+def test_a_job_is_left_out(portfolio: Call) -> None:
+    code, out, _ = portfolio("--without", "two", "--json")
+    whole = json.loads(out)
+    assert (code, [job["job_id"] for job in whole["jobs"]]) == (0, ["one"])
+    assert [job["job_id"] for job in whole["left_out"]] == ["two"]

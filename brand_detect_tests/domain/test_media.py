@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brand_detect.domain.job import check_job_id
-from brand_detect.domain.media import content_sha256, default_job_id, file_name
+from brand_detect.domain.media import content_sha256, default_job_id, file_name, own_job_id
 
 
 def test_the_hash_tells_its_progress_and_rewinds() -> None:
@@ -36,3 +36,10 @@ def test_default_ids_are_the_stem_and_the_hash() -> None:
 def test_default_ids_are_always_allowed(stem: str, data: bytes) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     assert check_job_id(default_job_id(stem, sha256)).endswith(sha256[:8])
+
+
+def test_a_job_id_is_ones_own_unless_it_repeats_the_videos_name() -> None:
+    video = "s3://season/Cup final (1).mp4"
+    assert own_job_id(default_job_id("Cup final (1)", "0123456789abcdef"), video) == ""
+    for chosen in ("cup", "Cup_final_1", "Cup_final_2-01234567", "01234567"):
+        assert own_job_id(chosen, video) == chosen

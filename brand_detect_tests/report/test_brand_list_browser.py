@@ -293,8 +293,24 @@ def test_a_part_too_small_or_a_frame_that_is_gone_is_said(page: Page):
     expect(page.get_by_role("alert")).to_have_text("The part is too small: drag over the logo, at least 16 pixels.")
     page.goto(address + "?cut=/reports/match/frames/999.jpg")
     expect(page.get_by_role("alert")).to_have_text("The frame cannot be shown: retention may have removed it.")
-    page.goto(address + "?cut=https://example.org/reports/match/frames/0.jpg")
-    expect(page.locator("#cut")).to_be_hidden()
+    expect(page.locator("#cut-help")).to_be_hidden()
+    for no_frame in ("", "https://example.org/reports/match/frames/0.jpg"):
+        page.goto(f"{address}?cut={no_frame}")
+        expect(page.locator("#cut")).to_be_hidden()
+        expect(page.locator("#cut-help")).to_be_focused()
+        expect(page.locator("#cut-help")).to_contain_text("choose an exposure or an unresolved cluster")
+        expect(page.locator("#cut-help")).to_be_in_viewport()
+    assert faults(page) == []
+
+
+def test_the_part_that_a_report_saw_is_marked_when_the_frame_opens(page: Page):
+    page.goto(page.url + "?cut=/reports/match/frames/0.jpg&part=0.1,0.25,0.5,0.3")
+    sides = [page.locator(f"#cut-{side}") for side in ("left", "top", "width", "height")]
+    expect(sides[3]).to_have_value("54")
+    assert [side.input_value() for side in sides] == ["32", "45", "160", "54"]
+    expect(page.locator("#frame i")).to_be_visible()
+    page.get_by_role("button", name="Use this part as a logo").click()
+    expect(page.locator("#chosen li img")).to_have_js_property("naturalWidth", 160)
 
 
 def test_the_packaged_list_is_made_ones_own_on_the_way_to_a_cut(

@@ -61,6 +61,35 @@ def test_chosen_reports_are_compared_and_summed_up(page: Page):
     assert download.value.path().read_text("utf-8-sig").startswith("brand_id,brand,seconds")
 
 
+def test_a_video_is_left_out_of_the_totals_by_keyboard_and_counts_again(page: Page):
+    page.goto(page.url + "portfolio")
+    page.get_by_role("checkbox", name="Leave out second.mp4").press("Space")
+    page.get_by_role("button", name="Sum up without the ticked videos").press("Enter")
+    expect(page.get_by_role("heading", name="Brands over 2 videos")).to_be_visible()
+    assert "without=second" in page.url
+    assert faults(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="videos.csv").click()
+    assert "second.mp4" not in download.value.path().read_text("utf-8-sig")
+    page.get_by_role("checkbox", name="Leave out first.mp4").check()
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("heading", name="Brands over 1 video")).to_be_visible()
+    page.get_by_role("checkbox", name="second.mp4").uncheck()
+    page.get_by_role("button", name="Sum up again").click()
+    expect(page.get_by_role("heading", name="Brands over 2 videos")).to_be_visible()
+    assert "without=second" not in page.url
+
+
+def test_on_a_phone_the_totals_fit_the_screen(page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(page.url + "portfolio")
+    for region in page.get_by_role("region").all():
+        assert region.evaluate("region => region.scrollWidth - region.clientWidth") == 0
+    label = "cell => getComputedStyle(cell, '::before').content"
+    assert page.locator("tbody td").nth(2).evaluate(label) == '"Share of screen time"'
+    assert faults(page) == []
+
+
 def test_a_report_is_compared_with_the_one_before_where_there_is_one(page: Page):
     before = page.get_by_role("link", name="Compare with the one before")
     page.get_by_role("checkbox", name="Choose third.mp4").check()

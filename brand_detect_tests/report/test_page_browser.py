@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route, expect
 
-from brand_detect.domain.contracts.compile_report import BRANDS, EXPOSURES, CompileReportParams
+from brand_detect.domain.contracts.compile_report import (
+    BRANDS,
+    EXPOSURES,
+    PLACEMENT_TOTALS,
+    REPORT_UNRESOLVED,
+    CompileReportParams,
+)
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import content_id, table
 from brand_detect.engines.image import OpenCvCodec
@@ -471,17 +477,42 @@ def test_on_a_narrow_page_with_a_scrollbar_the_panel_ends_at_its_edges(browser: 
         assert panel["width"] < 390
 
 
-def test_a_wide_table_keeps_the_brand_in_view_while_it_is_scrolled(browser: Browser, report: str) -> None:
-    page = browser.new_page(viewport={"width": 390, "height": 800})
-    page.goto(report)
-    table = page.get_by_role("region", name="Table of brands")
+def test_a_wide_table_keeps_the_brand_in_view_while_it_is_scrolled(tab: Tab, report: str) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 800})
+    tab.page.goto(report)
+    for column in columns(tab):
+        column.check()
+    table = tab.page.get_by_role("region", name="Table of brands")
     table.evaluate("table => { table.scrollLeft = 200; }")
     head, box = table.locator("tbody th").first.bounding_box(), table.bounding_box()
     assert head is not None
     assert box is not None
     assert table.evaluate("table => table.scrollLeft") == 200
     assert head["x"] == box["x"]
-    page.close()
+
+
+def test_the_tables_of_a_phone_fit_its_screen(tab: Tab, tmp_path: Path) -> None:
+    payloads = game()
+    report = payloads["compile_report"]
+    places = [
+        {"brand_id": brand, "brand": brand.title(), "placement": placement, "confidence": 0.7, "seconds": 2.0}
+        | {"share": 0.5, "n_exposures": 1}
+        for brand, placement in (("acme", "led"), ("acme", "board"), ("acme", "full_screen"), ("bolt", "clothing"))
+    ]
+    path = tmp_path / "report.html"
+    told = replace(report, placements=table(PLACEMENT_TOTALS, places))
+    path.write_text(written(payloads | {"compile_report": told}), encoding="utf-8")
+    tab.page.set_viewport_size({"width": 390, "height": 800})
+    tab.page.goto(path.as_uri())
+    heads = tab.page.locator("#table thead th").filter(visible=True)
+    expect(heads).to_have_count(4)
+    for name in ("Table of brands", "Brands by placement"):
+        region = tab.page.get_by_role("region", name=name)
+        assert region.evaluate("region => region.scrollWidth - region.clientWidth") == 0
+    acme = tab.page.get_by_role("region", name="Brands by placement").locator("tbody tr").first
+    labels = "cells => cells.map(cell => getComputedStyle(cell, '::before').content)"
+    assert acme.locator("td").filter(visible=True).evaluate_all(labels) == ['"LED"', '"board"', '"full screen"']
+    assert faults(tab.page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -571,7 +602,7 @@ def test_what_was_lost_holds_losses_alone(tab: Tab, tmp_path: Path) -> None:
         assert "Frames were sampled every 0.50 s" in (limits[-1] or "")
         said = tab.page.locator(".head .notice").filter(visible=True).all_inner_texts()
         assert said == (["The video is damaged after 3.0 s; 2.0 s were lost."] if n else [])
-        expect(tab.page.locator("#made .remarks")).to_have_text("escalate_vlm: off")
+        expect(tab.page.locator("#made .remarks").last).to_have_text("Ask a local model: off")
 
 
 def test_the_script_writes_the_figures_that_stand_without_it(browser: Browser, tmp_path: Path) -> None:
@@ -1011,6 +1042,55 @@ def test_clusters_that_are_alike_are_named_at_once(tab: Tab, service: Service) -
     ]
 
 
+def test_pieces_of_one_text_stand_together_and_are_named_at_once(tab: Tab, service: Service) -> None:
+    payloads = game()
+    report = payloads["compile_report"]
+    pieces = (("KRONE TY", ["cluster-4"]), ("KAPRUN", []), ("RONE TYRE", ["cluster-1"]))
+    rows = zip(report.unresolved.to_pylist(), pieces, strict=True)
+    told = table(REPORT_UNRESOLVED, [row | {"text": text, "alike": alike} for row, (text, alike) in rows])
+    service.html = written(payloads | {"compile_report": replace(report, unresolved=told)})
+    tab.page.goto(service.url)
+    cards = tab.page.locator("#unresolved figure")
+    expect(cards.locator("figcaption > b")).to_have_text(["1. KRONE TY", "3. RONE TYRE", "2. KAPRUN"])
+    expect(cards.first).to_contain_text("reads much like RONE TYRE")
+    assert faults(tab.page) == []
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.page.get_by_label("Brand of cluster 3").fill("Krone")
+    tab.page.get_by_role("button", name="Name cluster 3 and the 1 alike").click()
+    expect(cards.locator(".badge")).to_have_text(["named \u2068Krone\u2069, pending"] * 2)
+
+
+def test_a_cluster_says_what_it_was_named_and_takes_it_back_on_its_card(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    card = tab.page.locator("#unresolved figure").nth(1)
+    for name in ("Zebra", "Zebu"):
+        card.get_by_label("Brand of cluster 2").fill(name)
+        tab.page.keyboard.press("Enter")
+        expect(card.locator(".badge")).to_have_text(f"named \u2068{name}\u2069, pending")
+        expect(card.get_by_label("Brand of cluster 2")).to_be_focused()
+    tab.page.keyboard.press("Shift+Tab")
+    assert faults(tab.page) == []
+    tab.page.keyboard.press("Enter")  # the last of them is undone
+    expect(card.locator(".badge")).to_have_text("named \u2068Zebra\u2069, pending")
+    card.get_by_role("button", name="Undo: \u2068cluster 2\u2069 named \u2068Zebra\u2069").press("Enter")
+    expect(card.locator(".badge")).to_have_count(0)
+    expect(card.get_by_label("Brand of cluster 2")).to_be_focused()
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+    assert [e.get("undoes") for e in kept(service)] == [None, None, f"{1:016x}", f"{0:016x}"]
+
+
+def test_a_correction_of_a_brand_is_undone_on_its_card(tab: Tab, service: Service) -> None:
+    tab.page.goto(service.url)
+    tab.page.get_by_label("Your name").fill("Mia")
+    tab.row("Acme").get_by_role("button", name="Correct").click()
+    tab.panel.get_by_role("button", name="All wrong").click()
+    expect(tab.panel.locator(".history")).to_contain_text("Acme rejected")
+    tab.panel.get_by_role("button", name="Undo").click()
+    expect(tab.panel.locator(".history")).to_have_count(0)
+    expect(tab.page.get_by_role("button", name="Nothing to apply")).to_be_disabled()
+
+
 def test_what_applying_changed_is_told_in_seconds(tab: Tab, service: Service) -> None:
     tab.page.goto(service.url)
     tab.bars("Bolt").click()
@@ -1180,26 +1260,31 @@ def test_clusters_are_dismissed_one_by_one_and_all_alike_at_once(tab: Tab, servi
         ("dismiss", "cluster-4"),
         ("dismiss", "cluster-3"),
     ]
-    expect(card.get_by_role("button", name="Dismiss")).to_have_count(0)
+    expect(card.get_by_role("button", name=re.compile("^Dismiss"))).to_have_count(0)
     tab.page.get_by_role("button", name="Corrections (3)").click()
     tab.panel.get_by_role("button", name="Undo").last.click()
-    expect(card.nth(0).get_by_role("button", name="Dismiss")).to_be_visible()
+    expect(card.nth(0).get_by_role("button", name=re.compile("^Dismiss"))).to_be_visible()
     expect(tab.page.get_by_role("button", name="Apply 2 corrections")).to_be_enabled()
 
 
-def test_a_served_page_fetches_its_documents_and_one_from_disk_names_its_neighbours(
+def test_a_served_page_fetches_its_documents_and_one_from_disk_has_no_link_that_leads_nowhere(
     tab: Tab, service: Service, report: str
 ) -> None:
     links = "links => links.map(a => a.getAttribute('href'))"
-    names = [*SERVED]
+    shown = tab.page.locator("a").filter(visible=True)
     tab.page.goto(report)
-    assert tab.page.locator("#files a[data-file]").evaluate_all(links) == names
-    expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_hidden()
+    files = tab.page.locator("#files")
+    expect(files).to_contain_text("report.json, brands.csv")
+    expect(files).to_contain_text("the service gives them")
+    assert all(href.startswith("#") for href in shown.evaluate_all(links))
+    assert WORKBOOK not in files.inner_text()
     tab.page.goto(service.url)
     expect(tab.page.get_by_role("link", name=WORKBOOK)).to_be_visible()
     expect(tab.page.get_by_role("link", name="the video with boxes")).to_have_count(0)  # none was made
-    served = [f"/reports/match/documents/{name}?report=r-0" for name in names]
-    assert tab.page.locator("#files a[data-file]").evaluate_all(links) == served
+    served = [f"/reports/match/documents/{name}?report=r-0" for name in SERVED]
+    assert files.locator("a").evaluate_all(links) == served
+    expect(tab.page.locator("#unserved")).to_be_hidden()
+    expect(tab.page.locator("#evidence-section").get_by_role("link")).to_have_text(["exposures.csv", "report.json"])
 
 
 def test_a_served_page_leads_to_the_services_other_pages(tab: Tab, service: Service, report: str) -> None:
@@ -1224,3 +1309,19 @@ def test_a_served_exposure_links_its_clip(tab: Tab, service: Service, report: st
     tab.page.goto(report)
     tab.bars("Acme").first.click()
     expect(clip).to_have_count(0)
+
+
+def test_a_logo_is_cut_out_of_the_frame_of_an_exposure_or_a_cluster_where_it_was_seen(
+    tab: Tab, service: Service, report: str
+) -> None:
+    tab.page.goto(service.url)
+    tab.bars("Acme").first.click()
+    for place, part in (
+        (tab.panel, "0.0625%2C0.1667"),
+        (tab.page.locator("#unresolved figure").first, "0.0156%2C0.8333"),
+    ):
+        link = place.get_by_role("link", name="Cut a logo out")
+        frame = r"%2Freports%2Fmatch%2Fframes%2F\d+\.jpg"
+        expect(link).to_have_attribute("href", re.compile(rf"^/brand-list\?cut={frame}&part={part}%2C0\.\d+%2C0\.\d+$"))
+    tab.page.goto(report)
+    expect(tab.page.get_by_role("link", name="Cut a logo out")).to_have_count(0)

@@ -270,10 +270,12 @@ def test_the_video_with_boxes_is_drawn_from_the_page(served: tuple[Browser, str]
         expect(page.locator("#drawing")).to_contain_text("up to 20 minutes")
         assert faults(page) == []
         page.get_by_role("button", name="Make the video with boxes").press("Enter")
-        link = page.get_by_role("link", name="the video with boxes")
+        link = page.locator("#drawing").get_by_role("link", name="Download the video with boxes")
         expect(link).to_be_focused(timeout=30_000)
-        expect(page.locator("#drawing")).to_be_hidden()
+        expect(page.locator("#drawing")).to_contain_text("It is ready.")
+        assert faults(page) == []
         page.reload()
+        expect(page.locator("#drawing")).to_contain_text("It is ready.")
         with page.expect_download() as download:
             link.click()
         assert download.value.suggested_filename == "old-boxes.mp4"
@@ -394,6 +396,15 @@ def test_the_page_says_what_kept_a_video_from_being_drawn(
         page.context.set_offline(True)
         make.click()
         expect(says).to_contain_text("It was not made. The service cannot be reached.")
+
+
+def test_what_a_drawn_video_lacks_is_said(served: tuple[Browser, str]) -> None:
+    browser, reports = served
+    with sound_page(browser, f"{reports}/match") as page:
+        page.evaluate(LINES)
+        page.get_by_role("button", name="Make the video with boxes").click()
+        page.evaluate('globalThis.tell(\'{"address": "/made.mp4", "notes": ["It has no sound."]}\')')
+        expect(page.locator("#drawing")).to_contain_text("It is ready. It has no sound.")
 
 
 def test_the_page_tells_waiting_from_drawing(served: tuple[Browser, str]) -> None:

@@ -228,7 +228,9 @@ class UnresolvedCluster(Cluster):
     y_px: Annotated[float | None, F32] = Field(description="upper edge of the box")
     w_px: Annotated[float | None, F32] = Field(description="width of the box")
     h_px: Annotated[float | None, F32] = Field(description="height of the box")
-    alike: tuple[str, ...] = Field(description="ids of the other clusters without text that are similar to it")
+    alike: tuple[str, ...] = Field(
+        description="ids of the other clusters that may show the same: by their texts, or without text by their looks"
+    )
 
 
 REPORT_UNRESOLVED = schema_of(

@@ -14,8 +14,11 @@ if (brands.length) {
 }
 drawUnresolved();
 if (service && service.documents) {
-  for (const link of document.querySelectorAll("a[data-file]")) link.href = service.documents.replace("{name}", link.dataset.file);
+  for (const name of document.querySelectorAll("[data-file]")) {
+    name.replaceChildren(el("a", { href: service.documents.replace("{name}", name.dataset.file), download: true }, name.dataset.file));
+  }
   byId("served").hidden = false;
+  byId("unserved").hidden = true;
   annotated.build();
 }
 byId("places").hidden = byId("ways").hidden = !service;

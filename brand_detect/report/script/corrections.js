@@ -72,7 +72,11 @@ const review = service && (() => {
     return parts ? [...all, `${counted(parts, "correction")} pending`] : all;
   }
   const lastOfCluster = (id) => pending().filter((r) => OF_CLUSTERS.includes(r.action) && r.cluster_id === id).at(-1);
-  const ofCluster = (cluster) => [lastOfCluster(cluster.cluster_id)].filter(Boolean).map((r) => `${about(r)}, pending`);
+  /** The last word about a cluster, and how to take it back. */
+  function historyOfCluster(cluster) {
+    const last = lastOfCluster(cluster.cluster_id);
+    return last && el("div", { class: "event" }, badge(`${about(last)}, pending`), undoOf(last));
+  }
 
   let named = () => {}; // tells the correction that waits for a name whether it goes on
   function onName() {
@@ -217,11 +221,11 @@ const review = service && (() => {
     return el("form", { submit: (event) => { event.preventDefault(); const to = nameIn(input); if (to) send(to); } },
       el("label", { class: "field" }, el("span", {}, label), input), el("button", { class: "button" }, button));
   }
-  const subjectOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
+  const placeOf = (r) => JSON.stringify([r.brand_id, r.start_s ?? null, r.box ?? null, bare(r.text || "")]);
   /** Whether the last pending word about the same says so already. */
   function isStated(event) {
     const rivals = ["accept", "reject"].includes(event.action) ? ["accept", "reject"] : [event.action];
-    const last = pending().filter((r) => rivals.includes(r.action) && subjectOf(r) === subjectOf(event)).at(-1);
+    const last = pending().filter((r) => rivals.includes(r.action) && placeOf(r) === placeOf(event)).at(-1);
     return Boolean(last) && last.action === event.action;
   }
   const hint = (key) => el("kbd", { "aria-hidden": "true" }, key.toUpperCase());
@@ -275,32 +279,25 @@ const review = service && (() => {
       act("Right", "r", () => about({ action: "accept" })), act("Wrong", "w", () => about({ action: "reject" })),
       text && act(["“", word(cut(text, 30)), "” is not a mark"], "n", () => [{ action: "exclude", text, brand_id, brand }]),
       form(["Other brand", hint("b")], "Rename", (to) => send(...about({ action: "rename", to })), "b"),
-      historyOf(e));
+      historyOf((r) => covers(r, e)));
   }
   function actionsForBrand(number) {
     const { brand_id, brand } = subject(number);
     return el("div", { class: "actions" },
       act("All right", "", () => [{ action: "accept", brand_id, brand }]), act("All wrong", "", () => [{ action: "reject", brand_id, brand }]),
       form("Rename all to", "Rename", (to) => send({ action: "rename", brand_id, brand, to })),
-      form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })));
+      form("Merge into", "Merge", (to) => send({ action: "merge", brand_id, brand, to })),
+      historyOf((r) => r.brand_id === brand_id));
   }
-  /** Who said what about an exposure, and when; the last is taken back by a key. */
-  function historyOf(e) {
+  /** Who said what about an exposure or a brand, and when; the last is taken back by a key. */
+  function historyOf(isAbout) {
     const gone = undone();
-    const own = events.filter((r) => r.action !== "undo" && r.state !== "undone" && !gone.has(r.review_id) && covers(r, e)).reverse();
+    const own = events.filter((r) => r.action !== "undo" && r.state !== "undone" && !gone.has(r.review_id) && isAbout(r)).reverse();
     return own.length ? el("div", { class: "history" }, own.map((r, i) => eventRow(r, i ? "" : "u", r.state !== "pending"))) : null;
   }
   function clusterForm(cluster, typed) {
     const input = el("input", { "data-cluster": cluster.cluster_id, value: typed, list: "brand-names", autocomplete: "off", "aria-label": `Brand of cluster ${cluster.rank}`, placeholder: "Name it" });
-    const size = pictures.size_px;
-    const within = (from, to, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(to) - at(from)]; };
-    let box = null;
-    if (size && cluster.x_px !== null) {
-      const [x, w] = within(cluster.x_px, cluster.x_px + cluster.w_px, size[0]);
-      const [y, h] = within(cluster.y_px, cluster.y_px + cluster.h_px, size[1]);
-      if (w > 0 && h > 0) box = [x, y, w, h];
-    }
-    const what = { cluster_id: cluster.cluster_id, text: cluster.text.slice(0, 1000), t_s: cluster.t_s, box };
+    const what = { cluster_id: cluster.cluster_id, text: cluster.text.slice(0, 1000), t_s: cluster.t_s, box: sharesOf(cluster) };
     const open = (id) => (lastOfCluster(id) || {}).action !== "dismiss";
     const alike = cluster.alike.filter(open);
     const dismiss = (...ids) => send(...ids.map((cluster_id) => ({ action: "dismiss", ...(cluster_id === cluster.cluster_id ? what : { cluster_id }) })));
@@ -317,18 +314,24 @@ const review = service && (() => {
       open(cluster.cluster_id) && alike.length > 0 && el("button", { type: "button", class: "button", "aria-label": `Dismiss cluster ${cluster.rank} and the ${alike.length} alike`, click: () => dismiss(cluster.cluster_id, ...alike) }, `Dismiss all ${alike.length + 1} alike`));
   }
 
+  /** What a correction is about, in words. */
+  function subjectOf(r) {
+    const cluster = data.unresolved.find((one) => one.cluster_id === r.cluster_id);
+    return r.brand || r.brand_id || r.text || (cluster ? `cluster ${cluster.rank}` : "a logo without text");
+  }
   /** A correction: what, who, when, its state, and how to take it back. */
   function eventRow(r, key = "", stated = true) {
     const out = isOut(r);
     const state = !out ? r.state : r.state === "applied" ? "undo pending" : "undone";
     return el("div", { class: "event" },
-      el("div", {}, el("b", {}, word(r.brand || r.brand_id || r.text || (r.cluster_id || "").slice(0, 8) || "")), ` ${about(r)}`,
+      el("div", {}, el("b", {}, word(subjectOf(r))), ` ${about(r)}`,
         typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
         el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
         stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, state),
         r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
-      !out && el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-label": `Undo: ${plain(r.brand || r.brand_id || r.text)} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo", key && hint(key)));
+      !out && undoOf(r, key));
   }
+  const undoOf = (r, key = "") => el("button", { type: "button", class: "button", "aria-keyshortcuts": key || null, "aria-label": `Undo: ${plain(subjectOf(r))} ${about(r)}`, click: () => send({ action: "undo", undoes: r.review_id }) }, "Undo", key && hint(key));
 
   function openDrawer(from) {
     chosen = null;
@@ -378,5 +381,5 @@ const review = service && (() => {
     load();
     document.addEventListener("visibilitychange", () => { if (!document.hidden && !busy) load(); });
   }
-  return { build, ofExposure, ofBrand, ofCluster, isRejected, actionsFor, actionsForBrand, clusterForm };
+  return { build, ofExposure, ofBrand, isRejected, actionsFor, actionsForBrand, clusterForm, historyOfCluster };
 })();

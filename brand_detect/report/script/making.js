@@ -43,7 +43,6 @@ function offerVideo(place, address, words, about, made) {
     cancel.focus();
     try {
       const { address: where, notes } = await ready(stop.signal);
-      place.hidden = true;
       made(where, notes);
     } catch (error) {
       says.textContent = stop.signal.aborted ? "Cancelled." : `It was not made. ${error.message}`;

@@ -78,7 +78,7 @@ function openExposure(e, from) {
     frameOf(e),
     service && el("p", { class: "small" },
       service.clips && el("a", { href: service.clips.replace("{exposure}", e.exposure_id) }, "Clip (MP4)"),
-      service.frames && [service.clips && " · ", el("a", { href: `/brand-list?cut=${encodeURIComponent(service.frames.replace("{frame}", e.frame))}` }, "Cut a logo out")]),
+      service.frames && [service.clips && " · ", cutOf(e)]),
     review ? [el("h3", {}, "Correct"), review.actionsFor(e)] : null,
     el("h3", {}, "Evidence"),
     chain(e),

@@ -63,3 +63,19 @@ function frameOf(e) {
   } else fallBack();
   return holder;
 }
+
+/** A box as shares of the picture: left, top, width and height; null if it is not known. */
+function sharesOf({ x_px, y_px, w_px, h_px }) {
+  const size = pictures.size_px;
+  if (!size || x_px === null) return null;
+  const within = (from, side, whole) => { const at = (v) => Math.min(1, Math.max(0, v / whole)); return [at(from), at(from + side) - at(from)]; };
+  const [x, w] = within(x_px, w_px, size[0]);
+  const [y, h] = within(y_px, h_px, size[1]);
+  return w > 0 && h > 0 ? [x, y, w, h] : null;
+}
+/** The link to where a logo is cut out of the frame of an exposure or a cluster, whose box is marked there. */
+function cutOf(seen) {
+  const [frame, part] = [service.frames.replace("{frame}", seen.frame), sharesOf(seen)];
+  const asked = new URLSearchParams({ cut: frame, ...(part && { part: part.map((share) => share.toFixed(4)).join() }) });
+  return el("a", { href: `/brand-list?${asked}` }, "Cut a logo out");
+}

@@ -14,7 +14,9 @@ const hideTip = () => { tip.hidden = true; };
 // ---- the table
 
 const heads = new Map();
-const hiddenColumns = new Set(figures.map((figure) => figure.key).filter((key) => !data.leading.includes(key)));
+const NARROW = 4; // columns that a phone has room for
+const shownFirst = data.leading.slice(0, matchMedia("(max-width: 640px)").matches ? NARROW : undefined);
+const hiddenColumns = new Set(figures.map((figure) => figure.key).filter((key) => !shownFirst.includes(key)));
 
 function buildTable() {
   document.body.append(tip);

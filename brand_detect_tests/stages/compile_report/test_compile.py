@@ -553,6 +553,16 @@ def test_open_marks_know_the_others_that_look_like_them() -> None:
     assert made["alike"].to_pylist() == [["cluster-2"], ["cluster-1"], [], []]
 
 
+def test_open_texts_know_the_pieces_of_the_same_text() -> None:
+    names = ("KRONE TY", "RONE TYRE", "Krone Tyres", "KRONE", "THRONE", "TYR", "CROWN TYRES OF OHIO", "")
+    seen = [p.region(6, f"t{n}", (10, 20, 30, 40)) for n in range(len(names))]
+    marks = [p.cluster(n, text, region) for n, (text, region) in enumerate(zip(names, seen, strict=True))]
+    frames = p.frames(20)
+    made = locate_unresolved(table(UNRESOLVED, marks), p.detected(seen, p.scenes(frames)), frames.frames)
+    numbers = [{int(i.removeprefix("cluster-")) for i in alike} for alike in made["alike"].to_pylist()]
+    assert numbers == [{1, 2, 3}, {0, 2}, {0, 1, 3}, {0, 2}, set(), set(), set(), set()]
+
+
 def test_the_summary_counts_and_states_the_sampling_error() -> None:
     made = report(track("a", [4, 5]), [p.verdict("Nike", ["a"])], cuts=(5.1,), dropped={6: 5, 9: BLACK})
     assert made.summary["counts"] | {"regions": 2, "tracks": 1, "detections": 2, "shots": 2} == made.summary["counts"]

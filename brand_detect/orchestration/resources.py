@@ -38,7 +38,7 @@ from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.image_embedder import ImageEmbedder
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
-from brand_detect.engines.memory import share_arenas
+from brand_detect.engines.memory import hold_little
 from brand_detect.engines.model_files import ModelRoots
 from brand_detect.engines.motion import OpenCvCameraMotion
 from brand_detect.engines.rapid import RapidTextDetector, RapidTextReader
@@ -134,7 +134,7 @@ class Services:
     @classmethod
     def of(cls, settings: Settings, **replaced: Any) -> "Services":
         """The services for ``settings``; fields in ``replaced`` are used as given."""
-        share_arenas()
+        hold_little()
         made = {
             "store": Store(settings.store_root),
             "media": MediaFiles(settings.media_roots),

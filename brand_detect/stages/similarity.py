@@ -15,7 +15,8 @@ def mean_embeddings(embeddings: pa.Table) -> dict[str, NDArray[np.float32]]:
     vectors = embedding_matrix(embeddings)
     sums = np.zeros((len(tracks), vectors.shape[1]), np.float32)
     np.add.at(sums, owners, vectors)
-    return dict(zip(tracks.tolist(), sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6), strict=True))
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
+    return dict(zip(tracks.tolist(), sums, strict=True))
 
 
 def embedding_matrix(embeddings: pa.Table) -> NDArray[np.float32]:

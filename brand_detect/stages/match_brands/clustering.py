@@ -178,27 +178,28 @@ def _leaders(members: Sequence[_Member]) -> list[int]:
     texts = NearIndex([m.key for m in members], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
     crops = np.array([m.crop for m in members], np.uint64)
     size = max((len(m.embedding) for m in members if m.embedding is not None), default=0)
-    embeddings = np.zeros((len(members), size), np.float32)
-    for member, embedding in zip(members, embeddings, strict=True):
-        embedding[:] = 0 if member.embedding is None else member.embedding
+    unknown = np.zeros(size, np.float32)
     leader_of: list[int] = []
     leaders = np.zeros(len(members), np.int64)
+    embeddings = np.zeros((len(members), size), np.float32)  # of the leaders
     n_leaders = n_before = 0
+    block: list[NDArray[np.float32]] = []
     likeness = np.zeros((0, 0), np.float32)  # of a block of members with the leaders before it
     for i, member in enumerate(members):
         if i % BLOCK == 0:
             n_before = n_leaders
-            likeness = embeddings[i : i + BLOCK] @ embeddings[leaders[:n_before]].T
+            block = [unknown if m.embedding is None else m.embedding for m in members[i : i + BLOCK]]
+            likeness = np.stack(block) @ embeddings[:n_before].T
         others = leaders[:n_leaders]
         bits = np.bitwise_count(crops[others] ^ crops[i])
-        cosines = np.concatenate([likeness[i % BLOCK], embeddings[others[n_before:]] @ embeddings[i]])
+        cosines = np.concatenate([likeness[i % BLOCK], embeddings[n_before:n_leaders] @ block[i % BLOCK]])
         same_crop = (bits <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)
         same_crops = set(others[same_crop].tolist())
         same_text = {j for j in texts.near(member.key) if j < i and leader_of[j] == j}
         leader = next((j for j in sorted(same_text | same_crops) if _are_alike(member, members[j], j in same_crops)), i)
         leader_of.append(leader)
         if leader == i:
-            leaders[n_leaders] = i
+            leaders[n_leaders], embeddings[n_leaders] = i, block[i % BLOCK]
             n_leaders += 1
     return leader_of
 

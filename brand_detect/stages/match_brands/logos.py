@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
@@ -106,7 +107,7 @@ def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.
     """The embeddings of the tracks ``asked``, and the index of each one's track."""
     place = {track: i for i, track in enumerate(asked)}
     owners = np.array([place.get(t, -1) for t in detected.embeddings["track_id"].to_pylist()], np.int64)
-    return embedding_matrix(detected.embeddings)[owners >= 0], owners[owners >= 0]
+    return embedding_matrix(detected.embeddings.filter(pa.array(owners >= 0))), owners[owners >= 0]
 
 
 def _clear(regions: RegionColumns, names: Sequence[str], side_px: float) -> set[str]:

@@ -38,6 +38,7 @@ from brand_detect.api.uploads import PART_TYPE
 from brand_detect.client import Client, Run, document
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.history import Attempt, History
+from brand_detect.domain.media import default_job_id
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import HOLD, RELEASED, UNTIL
 from brand_detect.storage.attempts import AttemptRef
@@ -102,6 +103,17 @@ def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack, enviro
     for line in expected:
         pattern = ".*".join(re.escape(part.strip()) + r"\s*" for part in line.split("…"))
         assert re.search(pattern, printed), f"{line!r} was not printed, but:\n{printed}"
+
+
+def test_a_video_in_the_inbox_becomes_one_job(stack: Stack):
+    clip = (stack.folder / "match.mp4").read_bytes() + b"one that is not here yet"  # behind its end, unseen by players
+    (stack.folder / "inbox" / "dropped.mp4").write_bytes(clip)
+    job_id = default_job_id("dropped", hashlib.sha256(clip).hexdigest())
+    with stack.client() as client:
+        [run] = until(lambda: client.runs(job_id), "it has arrived")
+        client.wait(run.run_id, PATIENCE_S)
+        assert [brand["brand"] for brand in client.report(job_id).brands] == ["Rolex"]
+        assert [found.run_id for found in client.runs(job_id)] == [run.run_id]
 
 
 @dataclass

@@ -60,10 +60,7 @@ class Endpoints(APIRouter):
         super().__init__(default_response_class=AsciiJSON, **more)
 
     def take(self, *others: "Endpoints") -> None:
-        """Adds the endpoints of others as they are.
-
-        ``include_router`` makes the validators of each a second time, at the first request, as long as the start takes.
-        """
+        """Adds the endpoints of others as they are; ``include_router`` makes each again at the first request."""
         for other in others:
             self.routes.extend(other.routes)
 

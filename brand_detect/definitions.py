@@ -1,5 +1,7 @@
 """The composition root: assembles everything that Dagster loads."""
 
+import atexit
+import gc
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, cast
@@ -24,6 +26,9 @@ from brand_detect.orchestration.io_manager import CheckpointIOManager, freeze_mo
 from brand_detect.orchestration.models import model_check
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.snapshots import brand_catalog_changed
+
+# At its end a process would trace all of Dagster's modules once more: 0.7 s of CPU, for memory that goes back anyway.
+atexit.register(gc.freeze)
 
 OPERATIONS = (annotated_video, comparison_asset, inbox, notifications, portfolio_asset, problems, retention, retries)
 """Those that every deployment has."""

@@ -1,6 +1,8 @@
 """What Dagster loads: the graph, the config and the workspace as a stranger's Dagster would see them."""
 
 import shutil
+import subprocess
+import sys
 import tomllib
 import warnings
 from importlib import import_module
@@ -143,3 +145,15 @@ def test_an_instance_writes_into_the_ignored_folder_only(tmp_path: Path, monkeyp
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.get_run_records() == []
     assert {p.name for p in tmp_path.iterdir()} == {"dagster.yaml", ".state"}
+
+
+def test_a_process_that_has_loaded_it_ends_without_tracing_what_it_loaded():
+    """What is registered first is called last."""
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 100_000)); "
+    done = subprocess.run(
+        [sys.executable, "-SE", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}import brand_detect.definitions"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
 
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -50,6 +51,18 @@ class AsciiJSON(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+class Endpoints(APIRouter):
+    """Endpoints that answer with ``AsciiJSON``."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(default_response_class=AsciiJSON, **more)
+
+    def take(self, *others: "Endpoints") -> None:
+        """Adds the endpoints of others as they are; ``include_router`` makes each again at the first request."""
+        for other in others:
+            self.routes.extend(other.routes)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.security import APIKeyHeader
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from brand_detect.api.access import Access, guards
-from brand_detect.api.answers import AsciiJSON, Problem, broken, problems
+from brand_detect.api.answers import AsciiJSON, Endpoints, Problem, broken, problems
 from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
 from brand_detect.api.detect import detect_router
@@ -80,22 +80,24 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     _answer_errors(app)
     store = Store(settings.store_root)
     made = Reports(store)
-    app.include_router(detect_router(client, store, launching), dependencies=[Depends(check_key)])
-    jobs = _include_jobs(app, client, made, settings, access, launching)
-    app.include_router(overview_router(made, access, guards(access)[0]))
+    endpoints = Endpoints()
+    endpoints.take(detect_router(client, store, launching, [Depends(check_key)]))
+    jobs = _take_jobs(endpoints, client, made, settings, access, launching)
+    endpoints.take(overview_router(made, access, guards(access)[0]))
     reports, media, (may_see, may_change) = StoredReports(made), MediaFiles(settings.media_roots), guards(access)
-    app.include_router(report_router(client, reports, jobs, access, launching))
+    endpoints.take(report_router(client, reports, jobs, access, launching))
     rewriter = PyAvRewriter(settings.video_limits)
-    app.include_router(clip_router(reports, media, rewriter, may_see))
+    endpoints.take(clip_router(reports, media, rewriter, may_see))
+    endpoints.take(media_router(reports, store, media, may_see), health_router(client))
+    app.router.routes.extend(endpoints.routes)
+    # included, for it has a lifespan
     app.include_router(video_router(reports, store, media, rewriter, OpenCvCanvas(), may_see, may_change))
-    app.include_router(media_router(reports, store, media, may_see))
-    app.include_router(health_router(client))
 
     return app
 
 
-def _include_jobs(
-    app: FastAPI,
+def _take_jobs(
+    endpoints: Endpoints,
     client: Client,
     reports: Reports,
     settings: Settings,
@@ -109,18 +111,18 @@ def _include_jobs(
     uploads = uploads_of(settings, media)
     may_see, may_change = guards(access)
     submissions = Submissions(client, jobs, stored, media, decoder)
-    app.include_router(list_router(jobs, stored, may_see))
-    app.include_router(job_router(client, jobs, submissions, launching, may_change))
-    app.include_router(brand_router(StoredBrands(settings, reports.store, stored), access, may_see, may_change))
-    app.include_router(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
+    endpoints.take(list_router(jobs, stored, may_see))
+    endpoints.take(job_router(client, jobs, submissions, launching, may_change))
+    endpoints.take(brand_router(StoredBrands(settings, reports.store, stored), access, may_see, may_change))
+    endpoints.take(upload_router(UploadArea(uploads, media, decoder, jobs, stored), may_see, may_change))
     allowed = {"on": uploads is not None, "max_bytes": settings.upload_max_bytes, "suffixes": VIDEO_SUFFIXES}
-    app.include_router(home_router(client, jobs, access, allowed))
+    endpoints.take(home_router(client, jobs, access, allowed))
     return jobs
 
 
-def health_router(client: Client) -> APIRouter:
+def health_router(client: Client) -> Endpoints:
     """Health of the service, and of everything it depends on."""
-    router = APIRouter()
+    router = Endpoints()
     parts_of = Shared(client.health, READY_S)
 
     @router.get("/health")

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
 from pydantic import BaseModel, Field, StringConstraints
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
 from brand_detect.api.jobs import KEEP, page_of
 from brand_detect.api.stored_brands import Older, StoredBrands
 from brand_detect.catalog.exemplars import SUFFIXES
@@ -145,11 +145,10 @@ class OlderReports(BaseModel):
 
 def brand_router(
     brands: StoredBrands, access: Access, may_see: Sequence[Dependency], may_change: Sequence[Dependency]
-) -> APIRouter:
+) -> Endpoints:
     """The page of the brand list, and its endpoints."""
-    router = APIRouter(tags=["brands"])
-    router.include_router(_lookup_router(brands, may_see))
-    router.include_router(_change_router(brands, may_change))
+    router = Endpoints(tags=["brands"])
+    router.take(_lookup_router(brands, may_see), _change_router(brands, may_change))
 
     @router.get("/brand-list", include_in_schema=False)
     def page(request: Request, q: str = "", page: str = "1") -> Response:
@@ -167,8 +166,8 @@ def brand_router(
     return router
 
 
-def _lookup_router(brands: StoredBrands, may_see: Sequence[Dependency]) -> APIRouter:
-    router = APIRouter(dependencies=may_see)
+def _lookup_router(brands: StoredBrands, may_see: Sequence[Dependency]) -> Endpoints:
+    router = Endpoints(tags=["brands"], dependencies=may_see)
 
     @router.get(BRANDS, responses=problems(503))
     def listed(
@@ -201,8 +200,8 @@ def _lookup_router(brands: StoredBrands, may_see: Sequence[Dependency]) -> APIRo
     return router
 
 
-def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> APIRouter:
-    router = APIRouter(dependencies=may_change)
+def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> Endpoints:
+    router = Endpoints(tags=["brands"], dependencies=may_change)
 
     @router.post(BRANDS, responses=problems(403, 415, 503))
     def add(asked: NewBrand, warnings: Annotated[list[str], Depends(unknown_like(NewBrand))]) -> AddedBrand:

@@ -10,11 +10,10 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 import pyarrow.compute as pc
-from fastapi import APIRouter
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import Endpoints, problems
 from brand_detect.api.corrections import REPORTS
 from brand_detect.api.shared import OneAtATime
 from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
@@ -36,9 +35,9 @@ COMMAND = "use the command line: brand-detect export JOB --format clip --exposur
 
 def clip_router(
     stored: StoredReports, media: Media, rewriter: VideoRewriter, may_see: Sequence[Dependency]
-) -> APIRouter:
+) -> Endpoints:
     """The endpoint for clips, which are cut one at a time."""
-    router = APIRouter(dependencies=may_see)
+    router = Endpoints(dependencies=may_see)
     cutting = OneAtATime("Other clips are being cut.")
 
     @router.get(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.params import Depends as Dependency
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
 from brand_detect.api.states import waits_for
 from brand_detect.api.stored import StoredReports
 from brand_detect.client import Client
@@ -58,9 +58,9 @@ def correction_router(
     launching: anyio.CapacityLimiter,
     may_see: Sequence[Dependency],
     may_change: Sequence[Dependency],
-) -> APIRouter:
+) -> Endpoints:
     """The endpoints for corrections; ``may_see`` and ``may_change`` are their access checks."""
-    router = APIRouter()
+    router = Endpoints()
 
     @router.get(f"{REPORTS}/{{job_id}}/reviews", responses=problems(404, 503), dependencies=may_see)
     def reviews(job_id: str) -> ReviewList:

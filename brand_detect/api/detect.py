@@ -1,14 +1,16 @@
 """The three endpoints for programs without access to Dagster: checkpoints, replay and retry."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import Depends, Header, Request
+from fastapi.params import Depends as Dependency
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
 from brand_detect.client import LONGEST_DELAY_S, Client, Run
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.history import Attempt
@@ -86,9 +88,11 @@ class RetryResponse(BaseModel):
     warnings: Warnings
 
 
-def detect_router(client: Client, store: Store, launching: anyio.CapacityLimiter) -> APIRouter:
+def detect_router(
+    client: Client, store: Store, launching: anyio.CapacityLimiter, may_ask: Sequence[Dependency]
+) -> Endpoints:
     """The endpoints over ``client``; ``launching`` limits the number of concurrent launches."""
-    router = APIRouter()
+    router = Endpoints(dependencies=may_ask)
 
     @router.get("/detect/checkpoints/{job_id}", responses=problems(404, 503))
     async def checkpoints(job_id: str) -> list[Checkpoint]:

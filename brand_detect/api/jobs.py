@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 import anyio
 import yaml
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import Warnings, problems, unknown_like
+from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
 from brand_detect.api.detect import ConfigOverrides, Key
 from brand_detect.api.guard import CSP, policy
 from brand_detect.api.job_list import Job, JobList, JobPage, Sort, State
@@ -147,9 +147,9 @@ class Submissions:
             return content_sha256(file)[0]
 
 
-def list_router(jobs: JobList, stored: StoredJobs, may_see: Sequence[Dependency]) -> APIRouter:
+def list_router(jobs: JobList, stored: StoredJobs, may_see: Sequence[Dependency]) -> Endpoints:
     """The endpoints that tell of jobs, for programs and for the pages."""
-    router = APIRouter(tags=["jobs"], dependencies=may_see)
+    router = Endpoints(tags=["jobs"], dependencies=may_see)
 
     @router.get("/profiles")
     def profiles_() -> list[Profile]:
@@ -184,9 +184,9 @@ def job_router(
     submissions: Submissions,
     launching: anyio.CapacityLimiter,
     may_change: Sequence[Dependency],
-) -> APIRouter:
+) -> Endpoints:
     """The endpoints that start and stop runs, for programs and for the pages."""
-    router = APIRouter(tags=["jobs"], dependencies=may_change)
+    router = Endpoints(tags=["jobs"], dependencies=may_change)
 
     @router.post(JOBS, status_code=202, responses=problems(403, 409, 415, 503))
     async def submit(
@@ -276,9 +276,9 @@ def _refused(job_id: str, error: BrandDetectError) -> Refused:
     return Refused(job_id=job_id, detail=str(error), hint=error.hint)
 
 
-def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str, Any]) -> APIRouter:
+def home_router(client: Client, jobs: JobList, access: Access, uploads: dict[str, Any]) -> Endpoints:
     """The pages; redirects to the login if needed. ``uploads`` says what may be uploaded."""
-    router = APIRouter(include_in_schema=False)
+    router = Endpoints(include_in_schema=False)
 
     @router.get("/")
     @router.get("/reports")

@@ -7,13 +7,13 @@ from functools import lru_cache, partial
 from mimetypes import guess_type
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import Endpoints, problems
 from brand_detect.api.corrections import REPORTS
 from brand_detect.api.stored import NotThere, ReportAsked, StoredReports
 from brand_detect.domain.contracts.compile_report import CompileReportParams, Report
@@ -91,9 +91,9 @@ class PartAsked:
         return StreamingResponse(() if self._is_head else read(start, end), 206 if asked else 200, headers, kind)
 
 
-def media_router(stored: StoredReports, store: Store, media: Media, may_see: Sequence[Dependency]) -> APIRouter:
+def media_router(stored: StoredReports, store: Store, media: Media, may_see: Sequence[Dependency]) -> Endpoints:
     """The endpoints for the video of a report."""
-    router = APIRouter(dependencies=may_see)
+    router = Endpoints(dependencies=may_see)
     videos = _Videos(stored, store)
 
     @router.head(f"{REPORTS}/{{job_id}}/video", include_in_schema=False)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
 
 from brand_detect.api.access import Access
-from brand_detect.api.answers import problems
+from brand_detect.api.answers import Endpoints, problems
 from brand_detect.api.jobs import page_of
 from brand_detect.api.stored import NotThere
 from brand_detect.engines.image import OpenCvCodec
@@ -31,9 +31,9 @@ LeftOut = Annotated[Sequence[str], Query(max_length=MOST_JOBS, description="jobs
 Day = Annotated[str, Query(max_length=10, description="day of submission, UTC, as 2026-05-31")]
 
 
-def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependency]) -> APIRouter:
+def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependency]) -> Endpoints:
     """The pages, and the same for programs."""
-    router = APIRouter(tags=["reports"])
+    router = Endpoints(tags=["reports"])
     reports = NewestReports(stored)
 
     @router.get(COMPARE, include_in_schema=False)

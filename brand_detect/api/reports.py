@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 import anyio
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.params import Depends as Dependency
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from brand_detect.api.access import Access, guards, within
-from brand_detect.api.answers import AsciiJSON, problems
+from brand_detect.api.answers import AsciiJSON, Endpoints, problems
 from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS, correction_router
 from brand_detect.api.guard import CSP, policy
@@ -33,21 +33,19 @@ PLAIN = {
 
 def report_router(
     client: Client, stored: StoredReports, jobs: JobList, access: Access, launching: anyio.CapacityLimiter
-) -> APIRouter:
+) -> Endpoints:
     """The endpoints for reports; ``client`` launches replays."""
-    router = APIRouter()
+    router = Endpoints()
     may_see, may_change = guards(access)
 
-    router.include_router(page_router(jobs, stored, access))
-    router.include_router(file_router(stored, may_see))
-    router.include_router(correction_router(client, stored, launching, may_see, may_change))
-    router.include_router(login_router(access))
+    router.take(page_router(jobs, stored, access), file_router(stored, may_see))
+    router.take(correction_router(client, stored, launching, may_see, may_change), login_router(access))
     return router
 
 
-def page_router(jobs: JobList, stored: StoredReports, access: Access) -> APIRouter:
+def page_router(jobs: JobList, stored: StoredReports, access: Access) -> Endpoints:
     """The page of each report; redirects to the login if needed."""
-    router = APIRouter(include_in_schema=False)
+    router = Endpoints(include_in_schema=False)
 
     @router.get(f"{REPORTS}/{{job_id}}")
     def page(request: Request, job_id: str) -> Response:
@@ -65,9 +63,9 @@ def page_router(jobs: JobList, stored: StoredReports, access: Access) -> APIRout
     return router
 
 
-def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRouter:
+def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> Endpoints:
     """Frames and documents that a report's page loads or links to."""
-    router = APIRouter(dependencies=may_see)
+    router = Endpoints(dependencies=may_see)
 
     @router.get(f"{REPORTS}/{{job_id}}/frames/{{frame}}.jpg", include_in_schema=False)
     def frame_(job_id: str, frame: str, report: str = "") -> Response:
@@ -94,9 +92,9 @@ def file_router(stored: StoredReports, may_see: Sequence[Dependency]) -> APIRout
     return router
 
 
-def login_router(access: Access) -> APIRouter:
+def login_router(access: Access) -> Endpoints:
     """The login page and its form."""
-    router = APIRouter()
+    router = Endpoints()
 
     @router.get("/login", include_in_schema=False)
     def login_page(request: Request) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from fastapi import Path as InPath
 from fastapi.params import Depends as Dependency
 from pydantic import BaseModel, Field
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from brand_detect.api.answers import media_type, problems
+from brand_detect.api.answers import Endpoints, media_type, problems
 from brand_detect.api.guard import UPLOADS
 from brand_detect.api.job_list import JobList
 from brand_detect.api.stored import NotThere
@@ -184,9 +184,9 @@ class UploadArea:
             return False
 
 
-def upload_router(area: UploadArea, may_see: Sequence[Dependency], may_change: Sequence[Dependency]) -> APIRouter:
+def upload_router(area: UploadArea, may_see: Sequence[Dependency], may_change: Sequence[Dependency]) -> Endpoints:
     """The endpoints for uploads."""
-    router = APIRouter(tags=["uploads"])
+    router = Endpoints(tags=["uploads"])
 
     @router.post(UPLOADS, status_code=201, responses=problems(403, 415, 503), dependencies=may_change)
     def begin(asked: NewUpload) -> UploadState:

@@ -12,13 +12,12 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.pipeline import LINE, STAGES
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
-from brand_detect_tests.e2e.conftest import BACKENDS, Place
+from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
 
 SUBMIT = "brand_detect_tests.support.submit"
 
 
-@pytest.mark.parametrize("place", BACKENDS, indirect=True)
 def test_a_kill_in_the_middle_of_a_write_loses_nothing(place: Place):
     asked = {
         "folder": str(place.folder),

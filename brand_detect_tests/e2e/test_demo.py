@@ -1,8 +1,11 @@
-"""``make demo`` with the real engines, scored against the truth of its clip, and replayed from ``match_brands``."""
+"""The real engines on generated footage, scored against its truth and replayed from ``match_brands``: a clip of four
+brands, and under ``make test-slow`` that of ``make demo``.
+"""
 
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from brand_detect.catalog import load_catalog
 from brand_detect.definitions import build_definitions
@@ -12,14 +15,24 @@ from brand_detect.domain.settings import Settings
 from brand_detect.evaluation.benchmarks.common import result_of
 from brand_detect.evaluation.scoring.labels import Kind, load_labels
 from brand_detect.evaluation.scoring.score import leave_one_out, matching, score
-from brand_detect.evaluation.synthetic.footage import demo_clip
+from brand_detect.evaluation.synthetic.footage import Scenario, sample_once
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.run import Runner
 from brand_detect_tests.support.pipeline import home_in
 
+# its words are read with more certainty than those of the many narrower boards of ``make demo``
+SHORT = Scenario(seconds=10, fps=10, boards=7, brands=("Eurosport", "Emirates", "Rolex", "Hisense"))
 
-def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: Path):
-    clip = demo_clip(tmp_path)
+
+@pytest.mark.parametrize(
+    ("scenario", "stricter_confidence"),
+    [pytest.param(SHORT, 0.9998, id="short"), pytest.param(Scenario(), 0.999, id="make demo", marks=pytest.mark.slow)],
+)
+def test_the_brands_are_found_and_a_replay_does_not_look_again(
+    tmp_path: Path, scenario: Scenario, stricter_confidence: float
+):
+    clip = tmp_path / "sample.mp4"
+    sample_once(clip, scenario)
     services = Services.of(Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),)))
     with dg.DagsterInstance.local_temp(str(home_in(tmp_path))) as instance:
         runner = Runner(build_definitions(services), services, instance)
@@ -38,7 +51,7 @@ def test_the_demo_finds_its_brands_and_replays_without_looking_again(tmp_path: P
         assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads, catalog)) if not out.passed] == []
 
         clip.unlink()  # nothing below match_brands may look at the video
-        again = runner.replay("demo", "match_brands", {"match_brands": {"min_confidence": 0.999}})
+        again = runner.replay("demo", "match_brands", {"match_brands": {"min_confidence": stricter_confidence}})
         assert {s for s in LINE if again.attempts[s] == first.attempts[s]} == set(LINE[: LINE.index("match_brands")])
         stricter, before = again.load("compile_report"), first.load("compile_report")
         assert isinstance(stricter, Report)

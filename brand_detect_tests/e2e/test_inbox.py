@@ -1,4 +1,8 @@
-"""Files that arrive at once in the inbox of a real Dagster, killed in between: each becomes one job, once."""
+"""Files that arrive at once in the inbox of a real Dagster, killed in between: each becomes one job, once.
+
+Under ``make test``, ``test_served.py`` has a file arrive at a real Dagster, and the tests of ``operations/inbox.py``
+lose what a kill loses: a tick's cursor, its launches, the run that was made and not queued.
+"""
 
 import random
 import sqlite3
@@ -159,6 +163,7 @@ def arrival(folder: Path, count: int, kills: int, patience_s: float = 120.0, *, 
             made.stack.kill()
 
 
+@pytest.mark.slow
 def test_ten_files_and_a_kill_make_ten_jobs(tmp_path: Path):
     arrival(tmp_path, 10, 1)
 

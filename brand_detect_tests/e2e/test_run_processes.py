@@ -1,12 +1,15 @@
-"""Runs in processes of their own. Those of one job wait for each other. After SIGKILL at random instants, of a run's
-process alone and of everything at once, each job finishes by itself.
+"""Over one real Dagster whose runs have processes of their own. In a browser: from a video to its report by upload,
+progress, cancel, retry and replay. Then by Python: runs of one job wait for each other, and after SIGKILL at random
+instants, of a run's process alone and of everything at once, each job finishes by itself.
 
 ``KILL_SEED`` repeats a campaign; its instants are as random as the machine is.
 """
 
 import hashlib
+import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +21,7 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
+from playwright.sync_api import Browser, Page, expect
 
 from brand_detect.client import Client, Run
 from brand_detect.domain.errors import BrandDetectError, Transient
@@ -25,6 +29,7 @@ from brand_detect.domain.pipeline import LINE, ROOT, STAGES, downstream_of, upst
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
 from brand_detect.storage.store import Store
+from brand_detect_tests.support.browser import faults, sound_page
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
 
@@ -34,6 +39,141 @@ ASKED, WORKING = "asked", "working"
 """Signs before any stage has written: the request is sent; the run has a process."""
 NUMBERS = count()
 """Of the jobs."""
+PATIENCE_MS = 90_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("processes"))
+    two_shot_clip(made.folder / "match.mp4")
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+
+
+# ---- the page with all jobs, in a browser
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """The page with all jobs."""
+    with sound_page(browser, stack.service_url) as page:
+        yield page
+
+
+def open_form(page: Page) -> None:
+    if page.locator("#new").get_attribute("open") is None:
+        page.get_by_text("New analysis").press("Enter")
+
+
+def choose(page: Page, *videos: Path) -> None:
+    open_form(page)
+    page.locator("#file").set_input_files(list(videos))
+
+
+def test_from_a_video_to_its_report(page: Page, stack: Stack, tmp_path: Path):
+    expect(page.get_by_text("There are no jobs yet.")).to_be_visible()
+    assert faults(page) == []
+    stack.tell("slow", "1.0")
+    video = two_shot_clip(tmp_path / "Final 2026, 2nd half.mp4", seconds=6.0)
+    choose(page, video)
+    expect(page.locator("#chosen")).to_contain_text("Final 2026, 2nd half.mp4")
+    page.get_by_role("button", name="Analyse", exact=True).press("Enter")
+    job = page.locator(".job").first
+    expect(job).to_contain_text("Final", timeout=PATIENCE_MS)
+    expect(job).to_contain_text("Finding text and logos", timeout=PATIENCE_MS)
+    expect(job).to_contain_text(
+        re.compile(r"\d+ of \d+ frames, \d+\.\d a second, about \d+ s left"), timeout=PATIENCE_MS
+    )
+    stack.tell("slow", "15")  # the next picture takes until all of this was looked at
+    picture = job.locator("img")  # what is stored of a job is looked at every ten seconds
+    expect(picture).to_have_js_property("complete", True, timeout=PATIENCE_MS)
+    assert picture.evaluate("e => e.naturalWidth") > 0
+    page.get_by_role("button", name="Cancel Final").focus()
+    page.wait_for_timeout(4500)  # two polls
+    assert page.evaluate("document.activeElement.id").startswith("cancel-Final"), "the focus stays where it was"
+    assert faults(page) == []
+    stack.tell("slow", "")
+    expect(job).to_contain_text("Rolex 3.0 s", timeout=PATIENCE_MS)
+    expect(page.locator("#said")).not_to_be_empty()
+    job.get_by_role("link", name="Report").click()
+    page.wait_for_url("**/reports/Final_2026_2nd_half-*")
+    expect(page.locator("#top").get_by_text("Rolex")).to_be_visible()
+    [stored] = (stack.folder / ".state" / "uploads").glob("*/*.mp4")
+    assert stored.read_bytes() == video.read_bytes()
+
+
+def test_the_same_video_twice_is_said(page: Page, stack: Stack, tmp_path: Path):
+    choose(page, two_shot_clip(tmp_path / "again.mp4", seconds=6.0))
+    page.get_by_role("button", name="Analyse", exact=True).click()
+    told = page.locator("#uploads [role=alert]")
+    expect(told).to_contain_text("again.mp4 is here already, as the job Final_2026_2nd_half-", timeout=PATIENCE_MS)
+    assert len(list((stack.folder / ".state" / "uploads").glob("*/*.mp4"))) == 1
+    page.locator("#uploads").get_by_role("button", name="Close").click()
+    expect(page.locator(".job")).to_have_count(1)
+
+
+def test_a_job_is_cancelled_retried_and_replayed(page: Page, stack: Stack):
+    video = two_shot_clip(stack.folder / "second.mp4", seconds=5.0)
+    stack.tell("slow", "2.0")
+    open_form(page)
+    page.locator("#uri").fill(str(video))
+    page.locator("#profile").select_option("fast")
+    page.locator("#job-id").fill("second")
+    page.get_by_role("button", name="Analyse", exact=True).click()
+    job = page.locator("#job-second")
+    expect(job).to_contain_text("Finding text and logos", timeout=PATIENCE_MS)
+    job.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep it running").click()
+    job.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(job).to_contain_text("Cancelled", timeout=PATIENCE_MS)
+    stack.tell("slow", "")
+    stack.tell("broken", "run_ocr")
+    job.get_by_role("button", name="Retry").click()
+    expect(job).to_contain_text("Failed while reading text", timeout=PATIENCE_MS)
+    expect(job).to_contain_text("run_ocr is broken today. Mend it")
+    stack.tell("broken", "")
+    job.get_by_role("button", name="Retry").click()
+    expect(job).to_contain_text("Rolex", timeout=PATIENCE_MS)
+    attempts = {
+        s: len(list((stack.store / "second" / s).glob("*/manifest.json"))) for s in ("extract_frames", "run_ocr")
+    }
+    assert attempts == {"extract_frames": 1, "run_ocr": 1}, "what had finished was kept"
+
+    job.get_by_role("link", name="Replay").click()
+    page.get_by_role("radio", name="Match brands").check()
+    page.locator("[data-stage=match_brands] summary").click()
+    field = page.locator("[id='match_brands.min_confidence']")
+    field.fill("7")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "match_brands.min_confidence: input should be less than or equal to 1"
+    )
+    assert faults(page) == []
+    field.fill("0.55")
+    expect(page.locator("#what")).to_have_text("4 of 8 steps run, with 1 changed setting.")
+    page.get_by_role("button", name="Replay", exact=True).click()
+    page.wait_for_url(f"{stack.service_url}/")
+
+    def replayed() -> bool:
+        found = (stack.store / "second" / "match_brands").glob("*/manifest.json")
+        return 0.55 in [json.loads(path.read_text())["params"]["min_confidence"] for path in found]
+
+    until(replayed, "the replay has run")
+
+
+def test_a_phone_needs_not_scroll_sideways(browser: Browser, stack: Stack):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    for address in ("/", "/?q=second&state=done", "/reports/second/replay"):
+        page.goto(stack.service_url + address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert faults(page) == []
+    page.close()
+
+
+# ---- runs that wait, and runs that are killed
 
 
 @dataclass(frozen=True)
@@ -233,26 +373,21 @@ def worker_of(stack: Stack) -> psutil.Process | None:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("kill"))
-    two_shot_clip(stack.folder / "match.mp4")
-    try:
-        stack.start()
-        with stack.client() as client:
-            client.refresh_catalog()
-            # a run of the catalogue has a process too
-            until(lambda: client.checkpoints("none").catalog_version and not worker_of(stack), "the catalogue is there")
-        stack.tell("slow", "0.2")
-        yield stack
-    finally:
-        stack.stop()
+def quiet(stack: Stack) -> Stack:
+    """Nothing runs, and what is asked for now takes its time."""
+    with stack.client() as client:
+        client.refresh_catalog()
+        # a run of the catalogue has a process too
+        until(lambda: client.checkpoints("none").catalog_version and not worker_of(stack), "the catalogue is there")
+    stack.tell("slow", "0.2")
+    return stack
 
 
 @pytest.fixture
-def campaign(stack: Stack) -> Campaign:
+def campaign(quiet: Stack) -> Campaign:
     seed = os.environ.get("KILL_SEED") or str(random.SystemRandom().randrange(10**6))
     print(f"KILL_SEED={seed}")
-    return Campaign(stack, random.Random(seed))
+    return Campaign(quiet, random.Random(seed))
 
 
 def test_a_job_goes_on_after_its_process_was_killed(campaign: Campaign):
@@ -266,10 +401,10 @@ def test_a_job_goes_on_after_everything_was_killed(campaign: Campaign):
 
 
 @pytest.fixture(scope="module")
-def job(stack: Stack) -> str:
+def job(quiet: Stack) -> str:
     """A finished job."""
-    with stack.client() as client:
-        client.wait(client.submit(str(stack.folder / "match.mp4"), job_id="waiting").run_id, PATIENCE_S)
+    with quiet.client() as client:
+        client.wait(client.submit(str(quiet.folder / "match.mp4"), job_id="waiting").run_id, PATIENCE_S)
     return "waiting"
 
 

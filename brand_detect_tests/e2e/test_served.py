@@ -1,11 +1,14 @@
-"""Over one real Dagster: its UI and a report in a browser; the HTTP service as a foreign client meets it, also under a
-fuzzer; then what a replay and a retry read, keep, hold and never change, also when Dagster goes away.
+"""Over one real Dagster: what the documentation says; its UI and a report in a browser; the HTTP service as a foreign
+client meets it, also under a fuzzer; then what a replay and a retry read, keep, hold and never change, also when
+Dagster goes away.
 """
 
 import hashlib
 import json
+import re
 import socket
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,31 +38,82 @@ from brand_detect.api.uploads import PART_TYPE
 from brand_detect.client import Client, Run, document
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.history import Attempt, History
+from brand_detect.domain.media import default_job_id
 from brand_detect.domain.pipeline import CATALOG, LINE, ROOT, STAGES, downstream_of, upstream_of
 from brand_detect.domain.tags import HOLD, RELEASED, UNTIL
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.browser import chromium
+from brand_detect_tests.support.forked import forking
+from brand_detect_tests.support.pages import PAGES, operations, script
 from brand_detect_tests.support.pipeline import CATALOG as BRANDS
 from brand_detect_tests.support.pipeline import two_shot_clip
 from brand_detect_tests.support.service import service
-from brand_detect_tests.support.stack import PATIENCE_S, Stack, until
+from brand_detect_tests.support.stack import BIN, PATIENCE_S, Stack, until
 from scripts.reference import OPERATIONS
 
 API_JOB, JOB = "match", "replayed"
 LATER_S = 3600.0
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+QUICK = ("first-replay", "submit-from-a-service", "work-in-the-browser")
+"""Pages that ``make test`` carries out, one by the command line, one by Python, one over HTTP; ``make test-slow`` all.
+The tests below show what the others say: pins, reuse, overrides, delays and keys."""
 CHECKS: list[CheckFunction] = [status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("served"), own_processes=False)
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "inbox").mkdir()
+    inbox = {"BRAND_DETECT_INBOX": str(folder / "inbox"), "BRAND_DETECT_INBOX_SETTLE_S": "2"}
+    stack = Stack(folder, environment=inbox, own_processes=False)
     two_shot_clip(stack.folder / "match.mp4")
     try:
         yield stack.start()
     finally:
         stack.stop()
+
+
+# ---- the documentation
+
+
+@pytest.fixture(scope="module")
+def environment(stack: Stack) -> Iterator[dict[str, str]]:
+    """That of the pages' shells."""
+    plain = stack.environment | {"COLUMNS": "200", "NO_COLOR": "1"}
+    with forking(stack.folder, plain) as command:
+        yield plain | {"PATH": f"{command.parent}:{BIN}:{plain['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=() if p.stem in QUICK else pytest.mark.slow) for p in PAGES]
+)
+def test_the_commands_of_a_page_do_what_it_says(page: Path, stack: Stack, environment: dict[str, str]):
+    stack.tell("brands.yaml", BRANDS)
+    commands, expected = script(page)
+    for written, real in (("http://127.0.0.1:3000", stack.url), ("http://127.0.0.1:8000", stack.service_url)):
+        commands = commands.replace(written, real)
+    # each page begins with a job of its own, whatever the others left
+    commands = re.sub(r"\bmatch\b(?!\.mp4)", page.stem, commands)
+    done = subprocess.run(
+        ["bash", "-c", commands], cwd=stack.folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    printed = re.sub(rf"\b{page.stem}\b", "match", done.stdout + done.stderr)
+    assert done.returncode == 0, printed
+    for line in expected:
+        pattern = ".*".join(re.escape(part.strip()) + r"\s*" for part in line.split("…"))
+        assert re.search(pattern, printed), f"{line!r} was not printed, but:\n{printed}"
+
+
+def test_a_video_in_the_inbox_becomes_one_job(stack: Stack):
+    clip = (stack.folder / "match.mp4").read_bytes() + b"one that is not here yet"  # behind its end, unseen by players
+    (stack.folder / "inbox" / "dropped.mp4").write_bytes(clip)
+    job_id = default_job_id("dropped", hashlib.sha256(clip).hexdigest())
+    with stack.client() as client:
+        [run] = until(lambda: client.runs(job_id), "it has arrived")
+        client.wait(run.run_id, PATIENCE_S)
+        assert [brand["brand"] for brand in client.report(job_id).brands] == ["Rolex"]
+        assert [found.run_id for found in client.runs(job_id)] == [run.run_id]
 
 
 @dataclass
@@ -72,6 +126,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(stack: Stack) -> Iterator[Place]:
     """Dagster and the service, with one finished job."""
+    stack.tell("brands.yaml", BRANDS)
     with stack.client() as client:
         client.wait(client.submit(str(stack.folder / "match.mp4"), job_id=API_JOB).run_id, PATIENCE_S)
     with (
@@ -389,6 +444,33 @@ def make_some_sense(case: schemathesis.Case, uploads: Sequence[str]) -> None:
         case.path_parameters["job_id"] = API_JOB
 
 
+def test_the_graphql_operations_are_answered_as_the_page_says(place: Place):
+    """Word for word as they stand in docs/reference/graphql.md, with the variables that stand there."""
+    listed = operations()
+    assert [name for name, *_ in listed] == list(OPERATIONS)
+    run_id = ""
+    for name, answer, query, written in listed:
+        variables = written.replace("brand_detect.definitions", "brand_detect_tests.support.served")
+        said = _send(place.stack, query, json.loads(variables.replace("RUN_ID", run_id) or "{}"))
+        kinds = re.findall(r"`(\w+)`", answer)
+        assert any(f'"{kind}"' in json.dumps(said) for kind in kinds), f"{name}: {said}"
+        if name == "launch":
+            run_id = said["launchRun"]["run"]["runId"]
+        if name == "failure":
+            with place.stack.client() as client:
+                client.wait(run_id, PATIENCE_S)  # the replay that was launched above
+                run_id = client.retry(API_JOB, delay_s=LATER_S, key=str(time.time())).run_id
+        if name == "rerun":
+            with place.stack.client() as client:
+                client.cancel(said["launchRunReexecution"]["run"]["runId"])
+
+
+def _send(stack: Stack, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    answer = httpx2.post(f"{stack.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+    assert not answer.get("errors"), answer
+    return answer["data"]
+
+
 # ---- replays and retries
 
 
@@ -449,6 +531,7 @@ def hashes(store: Path) -> dict[Path, str]:
 @pytest.fixture(scope="module")
 def served(stack: Stack) -> Iterator[Served]:
     stack.tell("asked", "")
+    stack.tell("brands.yaml", BRANDS)
     with stack.client() as client:
         found = Served(stack, client)
         found.finished(client.submit(str(stack.folder / "match.mp4"), job_id=JOB))

@@ -14,6 +14,8 @@ from unittest.mock import patch
 import cv2
 import dagster as dg
 import numpy as np
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from numpy.typing import NDArray
 
 from brand_detect.definitions import build_definitions
@@ -37,6 +39,22 @@ from brand_detect_tests.support.videos import write_clip
 PROMPT = Prompt("scripted", "1", "", Template("$text, like $candidates"))
 SERVICE = "https://brands.example.org"
 CATALOG = "brands:\n  - name: Rolex\n  - name: Emirates\n"
+
+
+_read_migrations = ScriptDirectory.from_config
+
+
+@cache
+def _migrations(location: str) -> ScriptDirectory:
+    config = Config()
+    config.set_main_option("script_location", location)
+    return _read_migrations(config)
+
+
+# Each database that a test makes is to say its schema's version. For that Alembic reads all of Dagster's migrations,
+# which takes 30 ms; a home has three databases, and one for each run.
+_once = patch.object(ScriptDirectory, "from_config", lambda of: _migrations(of.get_main_option("script_location")))
+_once.start()
 
 
 def silent(done: float, total: float, unit: str) -> None:

@@ -29,7 +29,7 @@ LONGEST_S = 120.0
 PATIENCE_S = 90.0
 """Longest work on a clip: a video without an index is decoded from its start."""
 CHUNK_BYTES = 2**18
-PLAIN = re.compile(r"[^A-Za-z0-9._() -]")
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9._() -]")
 COMMAND = "use the command line: brand-detect export JOB --format clip --exposure ID"
 
 
@@ -92,7 +92,7 @@ def _named(request: JobRequest, exposure: Row) -> str:
 
 def attached(name: str) -> dict[str, str]:
     """The header of an answer that is a file of this name."""
-    quoted, plain = quote(name, safe=""), PLAIN.sub("_", name)
+    quoted, plain = quote(name, safe="", errors="replace"), NOT_PLAIN.sub("_", name)
     # RFC 6266: the second form is for names such as 华为, which curl and others do not read
     further = "" if plain == name else f"; filename*=UTF-8''{quoted}"
     return {"Content-Disposition": f'attachment; filename="{plain}"{further}'}

@@ -62,7 +62,7 @@ def overview_router(stored: Reports, access: Access, may_see: Sequence[Dependenc
         if not access.may_enter(request):
             return access.to_login(request)
         whole = _portfolio(reports, job, since, until, without)
-        return page_of(render(whole, query=request.url.query, chosen=job, served=True), [])
+        return page_of(render(whole, query=request.url.query, chosen=job, without=without, served=True), [])
 
     @router.get(f"{PORTFOLIO}/{{name}}", response_class=Response, responses=problems(404, 503), dependencies=may_see)
     def document(name: str, job: Jobs = (), since: Day = "", until: Day = "", without: LeftOut = ()) -> Response:

@@ -203,17 +203,21 @@ class LexiconIndex:
     def find_abridged(self, first: Lattice, last: Lattice) -> list[Hit]:
         """The names of three words of which two lines are the first and the last (``AbridgedNames``), best first.
 
-        Everyday words alone make no such name. ``start`` and ``end`` are those of both lines joined by a space.
+        As in ``find_likely``, neither word may have a letter inside that the reader excluded, or rather be an everyday
+        word. ``start`` and ``end`` are those of both lines joined by a space.
         """
         if any(len(line_of(lattice.text).words) != 1 for lattice in (first, last)):
             return []
         whole = joined((first, last))
         line = line_of(whole.text)
         found: dict[str, Candidate] = {}
-        for spelling, one, other, letters in self._abridged.find(first, last):
+        for spelling, words, (one, other) in self._abridged.find(first, last):
+            if not all(map(_may_be_word, words, (first, last), (one, other))):
+                continue
             begin, end = _place(line, whole, Fit(0.0, one.begin, len(first.slots) + 1 + other.end))
-            candidate = Candidate(begin, end, spelling, math.exp(-(one.cost + other.cost) / letters), exact=False)
-            if _is_everyday(line, begin, end) or self._is_excluded_at(line, candidate):
+            score = math.exp(-(one.cost + other.cost) / len("".join(words)))
+            candidate = Candidate(begin, end, spelling, score, exact=False)
+            if self._is_excluded_at(line, candidate):
                 continue
             known = found.get(spelling.brand.brand_id)
             if known is None or candidate.worth < known.worth:
@@ -419,6 +423,16 @@ def _is_rather_a_word(line: Line, lattice: Lattice, candidate: Candidate) -> boo
             if begin <= candidate.begin and candidate.end <= end:
                 return True
     return False
+
+
+def _may_be_word(word: str, lattice: Lattice, fitted: Fit) -> bool:
+    """Whether a line of one word may be ``word``, which fits there: it lacks no letter, and no everyday word fits
+    better."""
+    if lattice.is_told and lacks_a_letter(word, lattice, fitted.cost):
+        return False
+    finder, likely = _word_finder(), math.exp(-fitted.cost / weight(word))
+    others = ((at, finder.fit(at, lattice)) for at in finder.candidates(lattice))
+    return not any(fit and math.exp(-fit.cost / weight(finder.keys[at])) > likely for at, fit in others)
 
 
 @cache

@@ -10,6 +10,7 @@ from rich.table import Table
 from brand_detect.cli.common import JsonOpt, err, home, out, plain
 from brand_detect.cli.export import prepare, write
 from brand_detect.cli.local import Bars
+from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.report.words import counted, duration, percent, short
 
@@ -37,7 +38,7 @@ def portfolio(
     Seconds, shares and appearances, from the newest report of each job.
 
     Examples:
-      brand-detect portfolio --since 2026-08-01 --without demo --out season
+      brand-detect portfolio --since 2026-08-01 --without demo-5d1f0a2b --out season
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
     from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of
@@ -50,6 +51,10 @@ def portfolio(
     with Bars() as bars:
         progress = bars.stage("portfolio", getLogger(__name__))
         reports = NewestReports(Reports(Store(Settings.load().store_root)))
+        if unknown := sorted(set(without).difference(reports.store.jobs())):
+            raise BadInput(
+                f"There is no job {unknown[0]} to leave out.", "see the page of brand-detect serve for the jobs"
+            )
         whole = portfolio_of(reports, progress, jobs, since, until, without)
     if folder:
         for name, data in documents(whole).items():

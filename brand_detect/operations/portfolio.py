@@ -66,7 +66,7 @@ def portfolio_of(
     entries = []
     for n, (job_id, entry) in enumerate(zip(wanted, concurrently(reports.of, wanted), strict=True), 1):
         progress(n, len(wanted), "jobs")
-        if entry is None and jobs:
+        if entry is None and jobs and job_id not in without:
             raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
         if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
             entries.append(entry)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams
-from brand_detect.domain.contracts.detect_objects import LogoDetection
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection
 from brand_detect.domain.pipeline import Stage
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.home import WORDS
@@ -44,11 +44,13 @@ def _looked_at(report: ReportDocument) -> Iterator[str]:
     yield f"The pictures of the video from {clock(start)} to {clock(end)}, {duration(end - start)}."
     yield "Text and logos on them were read and compared with the brand list."
     models = report.summary["models"]
+    names = ", ".join(dict.fromkeys(model["model"] for model in models))
     if asked := sum(model["questions"] for model in models):
-        names = ", ".join(dict.fromkeys(model["model"] for model in models))
         yield f"About what the comparison left open, {counted(asked, 'question')} went to a model: {names}."
     else:
         yield "No model was asked about what the comparison left open."
+    if known := sum(model["remembered"] for model in models):
+        yield f"{counted(known, 'answer')} of {names} {'was' if known == 1 else 'were'} known from before."
 
 
 def _often(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -67,7 +69,9 @@ def _counts(report: ReportDocument, params: CompileReportParams, settings: Mappi
     n, resolved = summary["counts"]["tracks"], sum(summary["tracks_resolved_by"].values())
     yield f"Text or a logo that was taken for a brand: {resolved} of {n} that were followed from picture to picture."
     if least := settings.get(Stage.match_brands, {}).get("min_confidence"):
-        yield f"A match with the brand list counts from a confidence of {max(least, params.min_confidence):g} of 1 on."
+        yield f"A match with the brand list counts from a confidence of {least:g} of 1 on."
+    if params.min_confidence:
+        yield f"Whatever was taken for a brand counts from a confidence of {params.min_confidence:g} of 1 on."
     yield f"Within a shot, a brand that is not found for up to {params.bridge_s:g} s counts as on screen all the same."
     if params.min_exposure_s:
         yield f"Exposures of less than {params.min_exposure_s:g} s do not count."
@@ -83,10 +87,11 @@ def _not_looked_at(report: ReportDocument, settings: Mapping[str, Any]) -> Itera
     yield f"What shows between two of the pictures only, so for less than {summary['sampling']['interval_s']:.2f} s."
     yield "The sound."
     if found := settings.get(Stage.detect_objects):
-        yield f"Text of less than {found['min_height_px']} pixels in height."
-        if found["logos"] == LogoDetection.off.value:
+        params = DetectObjectsParams.model_construct(**found)  # those of an older report have other fields
+        yield f"Text of less than {params.min_height_px} pixels in height."
+        if params.logos == LogoDetection.off.value:
             yield "Logos without text: the search for them was off."
         else:
-            yield f"Logos of less than {found['min_logo_px']} pixels on their shorter side."
+            yield f"Logos of less than {params.min_logo_px} pixels on their shorter side."
     if n := summary["counts"]["clusters_unresolved"]:
         yield f"Whose the texts or logos of {counted(n, 'unresolved cluster')} may be: they got no brand."

@@ -119,9 +119,10 @@ def portfolio(entries: Iterable[Entry], since: str = "", until: str = "", withou
     """Totals over ``entries`` but for the jobs ``without``; of jobs whose ranges of one video overlap, the one with the
     newest report counts."""
     ordered = sorted(entries, key=lambda e: (e.submitted, e.request.job_id))
-    left_out = [e for e in ordered if e.request.job_id in without]
-    newest, notes = _without_overlaps(e for e in ordered if e.request.job_id not in without)
+    newest, notes = _without_overlaps(ordered)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
+    left_out = [e for e in newest if e.request.job_id in without]
+    newest = [e for e in newest if e.request.job_id not in without]
     currencies = sorted({e.currency for e in newest if e.currency})
     notes += _notes(newest, currencies)
     rows = _totals(newest)
@@ -156,9 +157,16 @@ def videos_csv(whole: Portfolio) -> bytes:
     return to_csv(pa.table({name: [row[name] for row in rows] for name in (*about, "video_s", *JobBrand.model_fields)}))
 
 
-def render(whole: Portfolio, *, query: str = "", chosen: Sequence[str] = (), served: bool = False) -> str:
+def render(
+    whole: Portfolio,
+    *,
+    query: str = "",
+    chosen: Sequence[str] = (),
+    without: Sequence[str] = (),
+    served: bool = False,
+) -> str:
     """The page, without scripts or external requests; ``served`` with the service's links, which repeat ``query``, and
-    a form for other days of the same ``chosen`` jobs."""
+    a form for other days of the same ``chosen`` jobs, ``without`` the same ones."""
     columns = whole.brands[:COLUMNS]
     jobs = whole.jobs[-ROWS:]
     seconds = [{brand.brand_id: brand.seconds for brand in job.brands} for job in jobs]
@@ -173,6 +181,7 @@ def render(whole: Portfolio, *, query: str = "", chosen: Sequence[str] = (), ser
         trends=_trends(whole, jobs, seconds),
         query=query,
         chosen=chosen,
+        unseen=[job_id for job_id in without if job_id not in {job.job_id for job in whole.left_out}],
         served=served,
         n_hidden_jobs=len(whole.jobs) - len(jobs),
         n_hidden_brands=len(whole.brands) - len(columns),

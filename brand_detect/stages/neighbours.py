@@ -16,7 +16,8 @@ CONTAINED = 0.5  # share of a region inside another from which it is part of it
 
 LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
 STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
-TOUCH = 0.5  # largest overlap of their boxes, in heights of the smaller: a detector draws boxes wider than the letters
+TOUCH = 0.3  # largest overlap of the boxes of neighbours on a line, in heights of the smaller
+STACK_TOUCH = 0.5  # the same of neighbours in a stack: a detector draws boxes higher than the letters
 LIKE_HEIGHTS = 2.5  # largest ratio of such neighbours' heights
 
 LABEL_GAP = 1.0  # widest gap between a logo and the name beside it, in heights of the larger
@@ -63,7 +64,7 @@ def follows(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
     low, high = np.minimum(r.h[lines], r.h[nexts]), np.maximum(r.h[lines], r.h[nexts])
     across, down = _overlap(r, lines, nexts)
     beside = _is_beside(r, lines, nexts, LINE_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
-    below = _is_below(r, lines, nexts, STACK_GAP * low) & (r.y[nexts] > r.y[lines]) & (down <= TOUCH * low)
+    below = _is_below(r, lines, nexts, STACK_GAP * low) & (r.y[nexts] > r.y[lines]) & (down <= STACK_TOUCH * low)
     return (beside | below) & (high <= LIKE_HEIGHTS * low)
 
 

@@ -170,8 +170,14 @@ ABRIDGED = LexiconIndex(
 - {name: Acmebank Old Zedland, excluded_texts: [Acmebank Zedland]}
 - Bank of America
 - Aktion Deutschland Hilft
-- Zed de Kol
+- Zed de Kolumbien
 - Zedland Acmebank
+- Tonnis de Zedland
+- Kolumbien Zedland
+- Kolumbien FC Zedland
+- {name: Zedbank de Kolumbien, min_length: 30}
+- {name: Kolbank de Kolumbien, whole_line: true}
+- Kolumbien de Canal
 """,
         "b.yaml",
     )
@@ -182,19 +188,30 @@ ABRIDGED = LexiconIndex(
     ("first", "last", "found"),
     [
         ("HAARE", "GLATZE", ["Haare statt Glatze"]),
-        ("HAARE", "GLATZFL", []),  # a letter that the reader excluded, and one too many
-        ("HAARE", "GLATE", []),
+        ("HAARE", "GLAUZE", []),  # a letter that the reader excluded
+        ("HAARE", "GLATZESTAUB", []),
         ("ACMEBANK", "ZEDLAND", ["Acmebank of Zedland"]),  # the other name excludes what is read
         ("NEW HAARE", "GLATZE", []),  # lines of one word each
         ("HAARE", "GLATZE 24", []),
         ("BANK", "AMERICA", []),  # everyday words
         ("AKTION", "HILFT", []),  # the word between them is long
-        ("ZED", "KOL", []),  # the others are short
+        ("ZED", "KOLUMBIEN", []),  # one of the others is short
+        ("KOLUMBIEN", "CANAL", []),  # or everyday
+        ("KOLUMBIEN", "ZEDLAND", []),  # both are a name of their own
+        ("ZEDBANK", "KOLUMBIEN", []),  # a name that needs more letters
+        ("KOLBANK", "KOLUMBIEN", []),  # or a line of its own
         ("ZEDLAND", "ACMEBANK", []),  # a name of two words is spelled whole
     ],
 )
 def test_two_lines_may_lack_a_short_word_of_a_name_between_them(first, last, found):
     assert [hit.brand for hit in ABRIDGED.find_abridged(line(first), line(last))] == found
+
+
+def test_a_word_that_is_rather_an_everyday_one_is_no_word_of_a_name():
+    assert ABRIDGED.find_abridged(line("TENNIS", at1="O"), line("ZEDLAND")) == []
+    assert [hit.brand for hit in ABRIDGED.find_abridged(line("TXNNIS", at1="O"), line("ZEDLAND"))] == [
+        "Tonnis de Zedland"
+    ]
 
 
 def test_what_lacks_a_word_is_as_likely_as_the_words_that_are_there():

@@ -59,6 +59,9 @@ def test_what_is_wrong_is_said_with_a_hint(portfolio: Call) -> None:
     assert (code, out) == (BadInput.exit_code, "")
     assert "error: 'yesterday' is not a date for since." in err
     assert "hint: write it as 2026-05-31" in err
+    code, out, err = portfolio("--without", "tow")
+    assert (code, out) == (BadInput.exit_code, "")
+    assert "error: There is no job tow to leave out." in err
 
 
 def test_a_job_is_left_out(portfolio: Call) -> None:

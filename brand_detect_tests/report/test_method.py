@@ -49,14 +49,17 @@ def test_it_says_what_was_looked_at_how_often_what_counts_and_what_was_not_looke
 
 
 def test_it_says_what_was_set_asked_and_corrected() -> None:
-    models = [{"model": "large", "questions": 3}, {"model": "small", "questions": 2}]
+    models = [{"model": "large", "questions": 3, "remembered": 1}, {"model": "small", "questions": 2, "remembered": 0}]
     reviews = [{"state": "applied"}, {"state": "orphaned"}]
     settings = {"match_brands": {"min_confidence": 0.6}, "detect_objects": FOUND | {"logos": "off"}}
     changed = {"models": models, "reviews": reviews, "range_s": [2.0, 8.0], "run": {"params": settings}}
     parts = told(match(), changed, min_confidence=0.8, min_exposure_s=1.5)
-    assert parts["What was looked at"][-1].endswith("5 questions went to a model: large, small.")
+    asked, known = parts["What was looked at"][-2:]
+    assert asked.endswith("5 questions went to a model: large, small.")
+    assert known == "1 answer of large, small was known from before."
     counts, left = parts["What counts as seen"], parts["What was not looked at"]
-    assert "A match with the brand list counts from a confidence of 0.8 of 1 on." in counts
+    assert "A match with the brand list counts from a confidence of 0.6 of 1 on." in counts
+    assert "Whatever was taken for a brand counts from a confidence of 0.8 of 1 on." in counts
     assert counts[-2:] == ["Exposures of less than 1.5 s do not count.", "1 correction by people is in the figures."]
     assert left[0] == "The rest of the video, which lasts 10.0 s."
     assert "Logos without text: the search for them was off." in left
@@ -66,6 +69,11 @@ def test_a_report_without_brands_or_settings_is_told_too() -> None:
     parts = told(nothing())
     assert all(parts.values())
     assert not any("confidence" in sentence for sentence in parts["What counts as seen"])
+
+
+def test_settings_of_an_older_report_may_lack_some() -> None:
+    parts = told(match(), {"run": {"params": {"detect_objects": {"min_height_px": 9}}}})
+    assert "Text of less than 9 pixels in height." in parts["What was not looked at"]
 
 
 def test_notes_name_the_step_in_words() -> None:

@@ -84,6 +84,9 @@ def test_a_video_counts_once_by_its_newest_report() -> None:
     whole = portfolio([entry("a", brand("Nike", 30)), entry("b", brand("Nike", 31), day=2, request=same)])
     assert [(job.job_id, job.brands[0].seconds) for job in whole.jobs] == [("b", 31)]
     assert whole.notes == ("a is left out: b has a newer report of the same video.",)
+    entries = [entry("a", brand("Nike", 30)), entry("b", brand("Nike", 31), day=2, request=same)]
+    without = portfolio(entries, without={"b"})
+    assert (without.jobs, [job.job_id for job in without.left_out]) == ((), ["b"]), "a does not take its place"
 
 
 def test_the_halves_of_a_video_both_count_and_what_overlaps_them_does_not() -> None:

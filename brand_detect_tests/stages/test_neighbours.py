@@ -42,6 +42,8 @@ def test_the_first_of_a_pair_is_one_of_the_wanted_tracks():
         (follows, (0, 91, 100, 50), []),
         (follows, (0, 25, 100, 50), ["ab1"]),  # below, its box half over the other's
         (follows, (0, 24, 100, 50), []),
+        (follows, (85, 0, 100, 50), ["ab1"]),  # beside, by 0.3 heights over the other
+        (follows, (84, 0, 100, 50), []),
         (follows, (110, 0, 100, 126), []),  # more than 2.5 times as high
         (labels, (10, 10, 50, 20), ["ab1"]),
         (labels, (150, 10, 50, 20), ["ab1"]),  # a gap of one height of the logo

@@ -31,8 +31,9 @@ function together() {
 const alikeOf = (cluster) => data.unresolved.filter((one) => cluster.alike.includes(one.cluster_id));
 /** Goes back to the control of a card that has the focus, or to the card's field if it is gone, once the cards are drawn again. */
 function heldControl() {
-  const [card, held] = [document.activeElement.closest("#unresolved figure"), nameOf(document.activeElement)];
+  const card = document.activeElement.closest("#unresolved figure");
   if (!card) return null;
+  const held = nameOf(document.activeElement);
   const at = [...card.parentNode.children].indexOf(card);
   return () => {
     const again = [...byId("unresolved").querySelectorAll("figure")[at].querySelectorAll("input, button")];

@@ -16,8 +16,14 @@ from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import seen_best_on
 from brand_detect.stages.similarity import ALIKE_EMBEDDING, mean_embeddings
 
-PIECE = 4
-"""Letters that two pieces of a text have in common at least: fewer are in many names."""
+SHORTEST_PIECE = 4
+"""Fewest letters of a piece of a text: fewer are in many names."""
+SHORT_PIECE = 6
+"""Pieces with fewer letters have at least two thirds of the other's, longer ones half: SPORT is none of SPORTSBET."""
+MOST_COMPARED = 200
+"""Most clusters, by rank, whose texts are compared with each other: as many as the page lists."""
+LONGEST_COMPARED = 100
+"""Most letters of a text that are compared."""
 SHARED = 90.0
 """Least likeness of the shorter text to a part of the longer one, in percent. Of all pairs of 2,000 names of the
 package's list, 6 in 100,000 are as alike."""
@@ -50,7 +56,7 @@ def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
     alike: defaultdict[str, set[str]] = defaultdict(set)
     for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_EMBEDDING) if means else ():
         alike[owners[one]].add(owners[other])
-    for one, other in _fragments([fold(key_of(text)) for text in texts]):
+    for one, other in _fragments([fold(key_of(text))[:LONGEST_COMPARED] for text in texts[:MOST_COMPARED]]):
         alike[ids[one]].add(ids[other])
         alike[ids[other]].add(ids[one])
     return [sorted(alike[c] - {c}) for c in ids]
@@ -60,13 +66,10 @@ def _fragments(keys: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Pairs of keys that may be pieces of one text: nearly all of the shorter one is in the other, as of KRONE TY and
     RONE TYRE.
     """
-    with_piece: defaultdict[str, list[int]] = defaultdict(list)
-    for i, key in enumerate(keys):
-        for piece in {key[at : at + PIECE] for at in range(len(key) - PIECE + 1)}:
-            with_piece[piece].append(i)
-    for one, other in sorted({pair for found in with_piece.values() for pair in combinations(found, 2)}):
-        short, long = sorted((keys[one], keys[other]), key=len)
-        if len(short) >= len(long) / 2 and partial_ratio(short, long, score_cutoff=SHARED):
+    for (one, a), (other, b) in combinations(enumerate(keys), 2):
+        short, long = sorted((a, b), key=len)
+        least = len(long) / 2 if len(short) >= SHORT_PIECE else len(long) * 2 / 3
+        if len(short) >= max(SHORTEST_PIECE, least) and partial_ratio(short, long, score_cutoff=SHARED):
             yield one, other
 
 

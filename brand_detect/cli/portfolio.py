@@ -38,7 +38,7 @@ def portfolio(
     Seconds, shares and appearances, from the newest report of each job.
 
     Examples:
-      brand-detect portfolio --since 2026-08-01 --without demo-5d1f0a2b --out season
+      brand-detect portfolio --since 2026-08-01 --without friendly --out season
       brand-detect portfolio --job match-3f9a1c07 --job match-88d0e1f2
     """
     from brand_detect.operations.portfolio import NewestReports, documents, portfolio_of

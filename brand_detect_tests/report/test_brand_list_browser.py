@@ -192,8 +192,9 @@ def test_what_is_going_on_and_what_came_of_it_is_said_beside_the_button_alone(pa
     row = page.locator(".brand", has_text="Rolex")
     row.get_by_role("button", name="Exclude").click()
     expect(row.get_by_role("status")).to_have_text("Excluding… A long list takes some seconds.")
-    while not waiting:  # the page says it before its request is on its way
-        page.wait_for_timeout(10)
+    for _ in range(500):  # the page says it before its request is on its way
+        if not waiting:
+            page.wait_for_timeout(10)
     waiting[0].fulfill(status=503, json={"detail": "The list is locked."})
     expect(row.get_by_role("alert")).to_have_text("The list is locked.")
     page.get_by_role("button", name="Reject").click()

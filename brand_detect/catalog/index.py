@@ -415,14 +415,8 @@ def _place(line: Line, lattice: Lattice, fitted: Fit) -> tuple[int, int]:
 
 def _is_rather_a_word(line: Line, lattice: Lattice, candidate: Candidate) -> bool:
     """Whether an everyday word fits better where the candidate is."""
-    finder = _word_finder()
-    for position in finder.candidates(lattice):
-        fitted = finder.fit(position, lattice)
-        if fitted and math.exp(-fitted.cost / weight(finder.keys[position])) > candidate.score:
-            begin, end = _place(line, lattice, fitted)
-            if begin <= candidate.begin and candidate.end <= end:
-                return True
-    return False
+    places = (_place(line, lattice, fitted) for fitted in _likelier_words(lattice, candidate.score))
+    return any(begin <= candidate.begin and candidate.end <= end for begin, end in places)
 
 
 def _may_be_word(word: str, lattice: Lattice, fitted: Fit) -> bool:
@@ -430,9 +424,16 @@ def _may_be_word(word: str, lattice: Lattice, fitted: Fit) -> bool:
     better."""
     if lattice.is_told and lacks_a_letter(word, lattice, fitted.cost):
         return False
-    finder, likely = _word_finder(), math.exp(-fitted.cost / weight(word))
-    others = ((at, finder.fit(at, lattice)) for at in finder.candidates(lattice))
-    return not any(fit and math.exp(-fit.cost / weight(finder.keys[at])) > likely for at, fit in others)
+    return not any(_likelier_words(lattice, math.exp(-fitted.cost / weight(word))))
+
+
+def _likelier_words(lattice: Lattice, score: float) -> Iterator[Fit]:
+    """Where everyday words fit with a higher score."""
+    finder = _word_finder()
+    for position in finder.candidates(lattice):
+        fitted = finder.fit(position, lattice)
+        if fitted and math.exp(-fitted.cost / weight(finder.keys[position])) > score:
+            yield fitted
 
 
 @cache

@@ -263,7 +263,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="17",
+    code_version="18",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",
@@ -347,7 +347,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="16",
+    code_version="17",
     packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",

@@ -28,7 +28,7 @@ from brand_detect.domain.contracts.compile_report import (
     PlacementTotal,
     UnresolvedCluster,
 )
-from brand_detect.domain.contracts.verdicts import REASONS
+from brand_detect.domain.contracts.verdicts import REASONS, Rule
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
@@ -230,8 +230,12 @@ def _data(
     seen = {e.frame for e in report.exposures}
     boxes: defaultdict[int, list[list[float]]] = defaultdict(list)
     times: dict[int, float] = {}
-    wanted = ("frame", "t_s", "brand_id", "x_px", "y_px", "w_px", "h_px")
-    for frame, t_s, brand_id, *box in zip(*(detections[c].to_pylist() for c in wanted), strict=True):
+    alike = {proof.matched for proof in report.evidence if proof.rule == Rule.reidentified}
+    read_s: dict[str, float] = {}
+    wanted = ("frame", "t_s", "track_id", "brand_id", "x_px", "y_px", "w_px", "h_px")
+    for frame, t_s, track, brand_id, *box in zip(*(detections[c].to_pylist() for c in wanted), strict=True):
+        if track in alike:
+            read_s[track] = min(round(t_s, 3), read_s.get(track, t_s))
         if frame in seen and brand_id in number:
             times[frame] = round(t_s, 3)
             boxes[frame].append([number[brand_id], *(round(side) for side in box)])
@@ -257,7 +261,10 @@ def _data(
             "t_s": [times.get(e.frame) for e in report.exposures],
         },
         "boxes": boxes,
-        "evidence": _columns(report.evidence, PROVEN),
+        "evidence": {
+            **_columns(report.evidence, PROVEN),
+            "read_s": [read_s.get(proof.matched) for proof in report.evidence],  # of what it looks like
+        },
         "unresolved": [_cluster(c) for c in report.unresolved[:LISTED_CLUSTERS]],
         "run": {
             "engines": run.get("engines", {}),

@@ -18,6 +18,7 @@ RULES: Mapping[str, str] = {
     Rule.fuzzy: "the text is almost the name",
     Rule.lexicon: "the name is likely by what the reader saw, letter by letter",
     Rule.joined: "neighbouring texts together form the name",
+    Rule.reidentified: "it looks like a text of this video that was read as the name",
     Rule.logo_match: "the region looks like a picture of the brand's logo",
     Rule.vlm: "a local model named it",
     Rule.cloud: "a cloud model named it",

@@ -22,6 +22,11 @@ class MatchBrandsParams(Params):
         description="names scored by their likelihood stay unresolved below this probability; 1 = they are not scored",
     )
     join_neighbours: bool = Field(True, description="also match neighbouring regions as one text: BNP + PARIBAS")
+    min_likeness: Unit = Field(
+        0.65,
+        description="least likeness of a track to one whose name was read, to show the same name; 1 = they are not "
+        "compared",
+    )
     min_logo_match_px: int = Field(
         32,
         ge=1,

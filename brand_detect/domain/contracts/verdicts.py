@@ -24,6 +24,7 @@ class Rule(StrEnum):
     fuzzy = "fuzzy"
     lexicon = "lexicon"
     joined = "joined"
+    reidentified = "reidentified"
     logo_match = "logo_match"
     excluded = "excluded"
     vlm = "vlm"
@@ -81,13 +82,16 @@ class Verdict(Record):
     rule: Rule = Field(description=" | ".join(Rule))
     score: Float32 = Field(
         default=1.0,
-        description="how well the rule matches, 0..1; lexicon: likelihood per letter, relative to the reader's best",
+        description="how well the rule matches, 0..1; lexicon: likelihood per letter, relative to the reader's best; "
+        "reidentified: likeness to a track where the name was read",
     )
     confidence: Float32 = Field(
         description="the rule's score times the reading's confidence, 0..1; lexicon, logo_match: a probability"
     )
     text: str = Field(description="the text that was read")
-    matched: str = Field(description="the alias or exemplar that it matched, or the model's answer")
+    matched: str = Field(
+        description="the alias or exemplar that it matched, the model's answer, or the track that it looks like"
+    )
     span_start: Float32 = Field(default=0.0, description="share of the text's length where the brand begins, 0..1")
     span_end: Float32 = Field(default=1.0, description="share of the text's length where the brand ends, 0..1")
     line_start: Annotated[float | None, F32] = Field(

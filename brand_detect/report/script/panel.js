@@ -85,6 +85,11 @@ function openExposure(e, from) {
     review ? null : unserved());
 }
 
+function matchedTo(e, proof) {
+  if (e.rule === "reidentified") return proof.read_s === null ? "" : `, the one at ${clock(proof.read_s)}`;
+  return proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)];
+}
+
 function chain(e) {
   const proof = e.proof === null ? null : proofs[e.proof];
   const text = proof ? proof.text : e.text;
@@ -93,9 +98,9 @@ function chain(e) {
   return [
     el("ol", { class: "chain" },
       item("Seen", `frame ${e.frame}${e.t_s === null ? "" : ` at ${clock(e.t_s)}`}${size ? `, box ${size}` : ""}; ${percent(e.area_frac_max)} of the picture at most, ${e.zone}; ${counted(e.n_detections, "detection")} in this exposure`),
-      text ? item("Read", el("q", {}, word(text))) : item("Read", "no text: recognised by its logo"),
+      text ? item("Read", el("q", {}, word(text))) : item("Read", "no text: recognised by its looks"),
       item("Matched", ruleWords(e.rule),
-        proof && [proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)], `, score ${score(proof.score)}`]),
+        proof && [matchedTo(e, proof), `, score ${score(proof.score)}`]),
       proof && proof.model && item("Model answered", word(proof.matched || "none"), proof.reasoning && [": ", el("q", {}, el("bdi", {}, cut(proof.reasoning, 600)))],
         el("div", { class: "soft" }, word(proof.provider), " ", word(proof.model), proof.prompt_version && [", prompt ", word(proof.prompt_version)],
           `, ${proof.cost_usd ? `${proof.cost_usd.toFixed(4)} USD` : "no cost"}`, placementsTold && proof.placement && [", on ", word(placementWords(proof.placement))])),

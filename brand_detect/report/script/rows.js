@@ -25,12 +25,12 @@ function rowsOf(columns, length) {
   });
 }
 
-const SOURCES = { T: "a rule on text", L: "its logo", M: "a local model", C: "a cloud model", P: "a person" };
+const SOURCES = { T: "a rule on text", L: "its looks", M: "a local model", C: "a cloud model", P: "a person" };
 function sourceOf(e) {
   if (e.rule === "review" || e.reviewed === "renamed" || e.reviewed === "named") return "P";
   if (e.decided_by === "escalate_cloud") return "C";
   if (e.decided_by === "escalate_vlm") return "M";
-  return e.rule === "logo_match" ? "L" : "T";
+  return ["logo_match", "reidentified"].includes(e.rule) ? "L" : "T";
 }
 const ruleWords = (rule) => data.rules[rule] || cut(rule, 40);
 const stageWords = (stage) => data.stages[stage] || cut(stage, 40);

@@ -36,6 +36,7 @@ from brand_detect.stages.match_brands.matching import (
     rows_of,
 )
 from brand_detect.stages.match_brands.ranking import ranked, with_candidates
+from brand_detect.stages.match_brands.reidentification import reidentified
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import mean_embeddings
 
@@ -60,12 +61,13 @@ def match_brands(
     - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``).
     - Tracks without a verdict, and neighbours among them, are scored against all names by what the reader's network saw
       (``lexicon``); verdicts under ``min_probability`` are dropped.
+    - Tracks without a verdict that look like one whose name was read are that name (``reidentified``).
     - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
     - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
 
-    ``stats``: tracks, resolved, by_lexicon and by_logo (verdicts by these rules), ignored, not_listed (tracks with
-    neither a verdict nor a cluster), lookups (distinct texts looked up).
+    ``stats``: tracks, resolved, by_lexicon, by_looks and by_logo (verdicts by these rules), ignored, not_listed (tracks
+    with neither a verdict nor a cluster), lookups (distinct texts looked up).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)
@@ -79,6 +81,8 @@ def match_brands(
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
         verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
+    if params.min_likeness < 1:
+        verdicts += list(reidentified(detected, matches, verdicts, params))
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
     settled = {t for v in verdicts for t in v.track_ids}
@@ -96,6 +100,7 @@ def match_brands(
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),
             "by_lexicon": float(sum(v.rule == Rule.lexicon for v in verdicts)),
+            "by_looks": float(sum(v.rule == Rule.reidentified for v in verdicts)),
             "by_logo": float(sum(v.rule == Rule.logo_match for v in verdicts)),
             "ignored": float(ignored),
             "not_listed": float(len(unresolved) - sum(len(c.track_ids) for c in clusters)),

@@ -21,6 +21,8 @@ from brand_detect.domain.text import Line, fold, key_of, line_of
 SAME_WORDS = 0.5
 """1 - edits / letters, after folding, of two readings of the same words. Less similar readings of a track are of what a
 board showed before or after."""
+LEGIBLE = 3
+"""Fewest letters and digits of a text that rules other names out."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
 picture's edge cuts off, among 35,000 any name of four letters read with less than 0.89."""
@@ -233,6 +235,17 @@ def names_spelled_out(matches: Mapping[str, Match]) -> dict[str, set[str]]:
     for hit in (hit for match in matches.values() for hit in match.hits if hit.rule != Rule.fuzzy):
         spelled_out[hit.brand_id].add(key_of(hit.alias))
     return spelled_out
+
+
+def may_be(text: str, name: str) -> bool:
+    """Whether ``text``, read on what looks like the brand ``name``, is that name misread, or hardly legible.
+
+    The digits of a number stand for no letters: 40:13 is no Rolex.
+    """
+    key = key_of(text)
+    if len(key) < LEGIBLE:
+        return True
+    return _similarity(text, name) >= SAME_WORDS if any(map(str.isalpha, key)) else key == key_of(name)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,11 +1,11 @@
 """Matches tracks without a verdict by text to the exemplars of the catalogue's logos."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -22,7 +22,10 @@ from brand_detect.stages.views import BLURRED
 LIKELY = 0.5  # probability from which a cluster resembles a brand
 SMALL = 0.1  # factor on the false accept rate of a region of half to the whole of ``min_logo_match_px``
 PACKAGED = 0.2  # the same for a brand that has the package's own logos alone; of the two, the stricter holds
+AT_ONCE = 1024  # tracks or clusters whose views are in memory as floats
 LABELLED = 10.0  # factor on the false accept rate if a text in or beside the logo names the brand
+
+Owner = TypeVar("Owner", str, int)
 
 
 def logo_verdicts(
@@ -50,11 +53,11 @@ def logo_verdicts(
     names = detected.tracks["track_id"].to_pylist()
     done = {t for v in settled for t in v.track_ids}
     clear, asking = (_clear(regions, names, side) for side in (params.min_logo_match_px, params.min_logo_match_px / 2))
-    asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t not in done and t in asking]
+    asked = {t: t for t in detected.embeddings["track_id"].to_pylist() if t not in done and t in asking}
     labelled = _named_near(regions, names, set(asked), settled, labels)
     covered = _named_near(regions, names, set(asked), settled, contains)
     matched: dict[str, Likeness] = {}
-    for track, likenesses in zip(asked, gallery.recognise(*_views(detected, asked)), strict=True):
+    for track, likenesses in _recognised(detected.embeddings, asked, gallery):
         match, best = matches.get(track), likenesses[0] if likenesses else None
         text = match.text if match and match.confidence >= params.min_confidence else ""
         if best is None or not may_be(text, best.brand):
@@ -85,25 +88,26 @@ def cluster_likenesses(
     """
     clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params.min_logo_match_px)
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster.track_ids if track in clear}
-    asked = [t for t in dict.fromkeys(detected.embeddings["track_id"].to_pylist()) if t in owners]
-    vectors, of_track = _views(detected, asked)
-    owner = np.array([owners[t] for t in asked], np.int64)[of_track]
-    known, number = np.unique(owner, return_inverse=True)
     found: list[list[Likeness]] = [[] for _ in clusters]
-    for i, likenesses in zip(known.tolist(), gallery.recognise(vectors, number) if len(known) else (), strict=True):
-        found[i] = [
-            likeness
-            for likeness in likenesses
-            if likeness.probability >= LIKELY and may_be(clusters[i].text, likeness.brand)
-        ]
+    for i, likenesses in _recognised(detected.embeddings, owners, gallery):
+        found[i] = [one for one in likenesses if one.probability >= LIKELY and may_be(clusters[i].text, one.brand)]
     return found
 
 
-def _views(detected: DetectedObjects, asked: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The embeddings of the tracks ``asked``, and the index of each one's track."""
-    place = {track: i for i, track in enumerate(asked)}
-    owners = np.array([place.get(t, -1) for t in detected.embeddings["track_id"].to_pylist()], np.int64)
-    return embedding_matrix(detected.embeddings.filter(pa.array(owners >= 0))), owners[owners >= 0]
+def _recognised(
+    embeddings: pa.Table, owners: Mapping[str, Owner], gallery: LogoGallery
+) -> Iterator[tuple[Owner, list[Likeness]]]:
+    """What each of ``owners``, of one track or several, resembles by the views of its tracks."""
+    rows: defaultdict[Owner, list[int]] = defaultdict(list)
+    for row, track in enumerate(embeddings["track_id"].to_pylist()):
+        if track in owners:
+            rows[owners[track]].append(row)
+    of_owner = list(rows.items())
+    for start in range(0, len(of_owner), AT_ONCE):
+        some = of_owner[start : start + AT_ONCE]
+        vectors = embedding_matrix(embeddings.take([row for _, own in some for row in own]))
+        number = np.repeat(np.arange(len(some)), [len(own) for _, own in some])
+        yield from zip((owner for owner, _ in some), gallery.recognise(vectors, number), strict=True)
 
 
 def _clear(regions: RegionColumns, names: Sequence[str], side_px: float) -> set[str]:

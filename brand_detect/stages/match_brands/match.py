@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -149,7 +152,8 @@ def _clusters(
     text_lines = {t for t, kind in zip(tracks, kinds, strict=True) if kind == "text"}
     listed = tracks_to_list(unresolved, text_lines, regions, tracks, params.min_unresolved_letters)
     readings = sorted(rows_of(texts.readings, "region_id", "confidence"), key=lambda row: row[1])  # the highest wins
-    embeddings = mean_embeddings(detected.embeddings)
+    logos = pa.array([track for track, text in listed.items() if not text], pa.string())
+    embeddings = mean_embeddings(detected.embeddings.filter(pc.field("track_id").isin(logos)))
     clusters = cluster(listed, regions, tracks, shown_seconds(scenes.timeline), dict(readings), embeddings)
     return ranked(clusters, dict(zip(tracks, scores, strict=True)), params)
 

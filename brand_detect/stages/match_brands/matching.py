@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -23,6 +24,8 @@ SAME_WORDS = 0.5
 board showed before or after."""
 LEGIBLE = 3
 """Fewest letters and digits of a text that rules other names out."""
+PIECE, ALIKE_PIECE = 5, 80.0
+"""Fewest letters of a piece of a name, and its least similarity to the best fitting part of the name, 0..100."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
 picture's edge cuts off, among 35,000 any name of four letters read with less than 0.89."""
@@ -238,14 +241,17 @@ def names_spelled_out(matches: Mapping[str, Match]) -> dict[str, set[str]]:
 
 
 def may_be(text: str, name: str) -> bool:
-    """Whether ``text``, read on what looks like the brand ``name``, is that name misread, or hardly legible.
+    """Whether ``text``, read on what looks like the brand ``name``, is that name, misread, or hardly legible.
 
-    The digits of a number stand for no letters: 40:13 is no Rolex.
+    A long piece will do, KATRADE.COM for Checkatrade. The digits of a number stand for no letters: 40:13 is no Rolex.
     """
-    key = key_of(text)
-    if len(key) < LEGIBLE:
+    key, whole = key_of(text), key_of(name)
+    if len(key) < LEGIBLE or key == whole:
         return True
-    return _similarity(text, name) >= SAME_WORDS if any(map(str.isalpha, key)) else key == key_of(name)
+    if not any(map(str.isalpha, key)):
+        return False
+    is_piece = PIECE <= len(key) <= len(whole) and fuzz.partial_ratio(fold(key), fold(whole)) >= ALIKE_PIECE
+    return is_piece or _similarity(text, name) >= SAME_WORDS
 
 
 @lru_cache(maxsize=65_536)

@@ -55,85 +55,97 @@ def reidentified(
     """
     crops = detected.embeddings
     tracks = crops["track_id"].to_pylist()
-    verdicts = _by_track(settled)
-    named = {track: own[0] for track, own in verdicts.items() if len(own) == 1 and _takes_its_line(own[0])}
-    exemplars = _least_alike_of_each(crops, tracks, named)
-    if not exemplars:
+    known = _Known(crops, tracks, matches, settled)
+    if not known.exemplars:
         return
     regions = _regions(crops, detected.regions)
     at_edge, shapes = regions["at_edge"].to_pylist(), _shapes(regions)
-    asked = [row for row, track in enumerate(tracks) if track not in verdicts and not at_edge[row]]
-    among_others = {track: own[0] for track, own in verdicts.items() if track not in named and own[0].brand_id}
-    compared = [
-        *exemplars,
-        *_least_alike_of_each(crops, tracks, among_others),
-        *_texts(tracks, matches, {*named, *among_others}),
-    ]
-    known = [named[tracks[row]] for row in exemplars]
-
-    def shows(track: str, brand_id: str, name: str) -> bool:
-        own = verdicts.get(track)
-        return any(v.brand_id == brand_id for v in own) if own else may_be(matches[track].text, name)
-
-    @cache
-    def are_rivals(brand_id: str, name: str) -> NDArray[np.bool_]:
-        """Which of the crops to compare with show anything else."""
-        return np.array([not shows(tracks[row], brand_id, name) for row in compared], bool)
-
-    with_what = embedding_matrix(crops.take(compared)).T
+    asked = [row for row, track in enumerate(tracks) if track not in known.verdicts and not at_edge[row]]
     best: dict[str, tuple[float, Verdict]] = {}
-    for start in range(0, len(asked), BLOCK):
-        rows = asked[start : start + BLOCK]
-        likeness = embedding_matrix(crops.take(rows)) @ with_what
-        nearest = likeness[:, : len(exemplars)].argmax(axis=1).tolist()
-        for row, alike, one in zip(rows, likeness, nearest, strict=True):
-            score, verdict, match = float(alike[one]), known[one], matches.get(tracks[row])
-            if score < max(params.min_likeness, best.get(tracks[row], (0.0,))[0]):
-                continue
-            text = match.text if match and match.confidence >= params.min_confidence else ""
-            lead = score - float(alike[are_rivals(verdict.brand_id, verdict.matched)].max(initial=0.0))
-            same_shape = abs(shapes[row] - shapes[exemplars[one]]) <= np.log(OTHER_SHAPE)
-            if lead >= LEAD and same_shape and may_be(text, verdict.matched):
-                best[tracks[row]] = score, verdict
+    for row, exemplar, score, lead in known.most_alike(asked):
+        track, verdict = tracks[row], known.verdicts[tracks[exemplar]][0]
+        match = matches.get(track)
+        text = match.text if match and match.confidence >= params.min_confidence else ""
+        same_shape = abs(shapes[row] - shapes[exemplar]) <= np.log(OTHER_SHAPE)
+        enough = score >= max(params.min_likeness, best[track][0] if track in best else 0.0) and lead >= LEAD
+        if enough and same_shape and may_be(text, verdict.matched):
+            best[track] = score, verdict
     for track, (score, verdict) in best.items():
         confidence = RIGHT * verdict.confidence
         if confidence >= params.min_confidence:
             yield _verdict(track, verdict, matches[track].text if track in matches else "", score, confidence)
 
 
-def _regions(crops: pa.Table, regions: pa.Table) -> pa.Table:
-    """The row of REGIONS of each crop."""
-    ids = regions["region_id"].combine_chunks()
-    return regions.take(pc.index_in(crops["region_id"], value_set=ids))  # pyright: ignore[reportAttributeAccessIssue]
+class _Known:
+    """The crops to compare with: of tracks whose line is a name, and of whatever else was read.
+
+    Args:
+        crops: TRACK_EMBEDDINGS; rows below are indices into it.
+        tracks: the track of each.
+    """
+
+    def __init__(
+        self, crops: pa.Table, tracks: Sequence[str], matches: Mapping[str, Match], settled: Iterable[Verdict]
+    ) -> None:
+        self._crops, self._tracks, self._matches = crops, tracks, matches
+        self.verdicts: defaultdict[str, list[Verdict]] = defaultdict(list)  # by track
+        for verdict in settled:
+            for track in verdict.track_ids:
+                self.verdicts[track].append(verdict)
+        brands = {track: own[0].brand_id for track, own in self.verdicts.items() if own[0].brand_id}
+        named = {track for track in brands if _take_their_line(self.verdicts[track])}
+        self.exemplars = self._least_alike_of_each({t: brand for t, brand in brands.items() if t in named})
+        others = self._least_alike_of_each({t: brand for t, brand in brands.items() if t not in named})
+        self._rows = [*self.exemplars, *others, *self._frequent_texts(without=brands)]
+        self._are_rivals = cache(self._which_are_rivals)
+
+    def most_alike(self, rows: Sequence[int]) -> Iterator[tuple[int, int, float, float]]:
+        """Yields each row with the exemplar that looks most like it, their likeness, and the lead over all else."""
+        known = embedding_matrix(self._crops.take(self._rows)).T
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            likeness = embedding_matrix(self._crops.take(some)) @ known
+            nearest: list[int] = likeness[:, : len(self.exemplars)].argmax(axis=1).tolist()
+            for row, alike, i in zip(some, likeness, nearest, strict=True):
+                verdict = self.verdicts[self._tracks[self.exemplars[i]]][0]
+                rivals = self._are_rivals(verdict.brand_id, verdict.matched)
+                yield row, self.exemplars[i], float(alike[i]), float(alike[i] - alike[rivals].max(initial=0.0))
+
+    def _which_are_rivals(self, brand_id: str, name: str) -> NDArray[np.bool_]:
+        """Which crops to compare with show anything but the brand."""
+        return np.array([not self._shows(self._tracks[row], brand_id, name) for row in self._rows], bool)
+
+    def _shows(self, track: str, brand_id: str, name: str) -> bool:
+        if own := self.verdicts.get(track):
+            return any(verdict.brand_id == brand_id for verdict in own)
+        return may_be(self._matches[track].text, name)
+
+    def _least_alike_of_each(self, brands: Mapping[str, str]) -> list[int]:
+        """Crops of the tracks of ``brands``: at most ``MOST_OF_A_BRAND`` of each brand, those least alike."""
+        of_brand: defaultdict[str, list[int]] = defaultdict(list)
+        for row, track in enumerate(self._tracks):
+            if track in brands:
+                of_brand[brands[track]].append(row)
+        chosen = ((rows, _least_alike(embedding_matrix(self._crops.take(rows)))) for rows in of_brand.values())
+        return [rows[i] for rows, least_alike in chosen for i in least_alike]
+
+    def _frequent_texts(self, *, without: Container[str]) -> list[int]:
+        """A crop of each of the most frequent texts, read with ``READ``, ``without`` tracks that show brands."""
+        first: dict[str, int] = {}
+        seen: Counter[str] = Counter()
+        for row, track in enumerate(self._tracks):
+            match = self._matches.get(track)
+            if match and match.confidence >= READ and track not in without and (key := key_of(match.text)):
+                first.setdefault(key, row)
+                seen[key] += 1
+        return [first[key] for key, _ in seen.most_common(MOST_OTHERS)]
 
 
-def _shapes(regions: pa.Table) -> Floats:
-    """The logarithm of each region's proportions, width by height."""
-    along, across = side_lengths(quads_of(regions))
-    return np.log(np.maximum(along, 1) / np.maximum(across, 1))
-
-
-def _by_track(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
-    of_track: defaultdict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        for track in verdict.track_ids:
-            of_track[track].append(verdict)
-    return dict(of_track)
-
-
-def _takes_its_line(verdict: Verdict) -> bool:
-    """Whether the name was read on one track, and hardly anything beside it."""
-    alone = len(verdict.track_ids) == 1 and verdict.span_end - verdict.span_start >= WHOLE
-    return alone and verdict.rule in BY_ITS_LETTERS
-
-
-def _least_alike_of_each(crops: pa.Table, tracks: Sequence[str], verdicts: Mapping[str, Verdict]) -> list[int]:
-    """The crops of tracks with ``verdicts`` to compare with: at most ``MOST_OF_A_BRAND`` of each, those least alike."""
-    of_brand: defaultdict[str, list[int]] = defaultdict(list)
-    for row, track in enumerate(tracks):
-        if track in verdicts:
-            of_brand[verdicts[track].brand_id].append(row)
-    return [rows[i] for rows in of_brand.values() for i in _least_alike(embedding_matrix(crops.take(rows)))]
+def _take_their_line(verdicts: Sequence[Verdict]) -> bool:
+    """Whether ``verdicts``, those of a track, are one that was read on it alone, and hardly anything beside it."""
+    (verdict, *more) = verdicts
+    alone = not more and len(verdict.track_ids) == 1
+    return alone and verdict.rule in BY_ITS_LETTERS and verdict.span_end - verdict.span_start >= WHOLE
 
 
 def _least_alike(vectors: NDArray[np.float32]) -> list[int]:
@@ -146,16 +158,16 @@ def _least_alike(vectors: NDArray[np.float32]) -> list[int]:
     return chosen
 
 
-def _texts(tracks: Sequence[str], matches: Mapping[str, Match], named: Container[str]) -> list[int]:
-    """A crop of each of the most frequent texts that were read with ``READ`` and are none of ``named``."""
-    first: dict[str, int] = {}
-    seen: Counter[str] = Counter()
-    for row, track in enumerate(tracks):
-        match = matches.get(track)
-        if match and match.confidence >= READ and track not in named and (key := key_of(match.text)):
-            first.setdefault(key, row)
-            seen[key] += 1
-    return [first[key] for key, _ in seen.most_common(MOST_OTHERS)]
+def _regions(crops: pa.Table, regions: pa.Table) -> pa.Table:
+    """The row of REGIONS of each crop."""
+    ids = regions["region_id"].combine_chunks()
+    return regions.take(pc.index_in(crops["region_id"], value_set=ids))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _shapes(regions: pa.Table) -> Floats:
+    """The logarithm of each region's proportions, width by height."""
+    along, across = side_lengths(quads_of(regions))
+    return np.log(np.maximum(along, 1) / np.maximum(across, 1))
 
 
 def _verdict(track: str, named: Verdict, text: str, score: float, confidence: float) -> Verdict:

@@ -35,12 +35,12 @@ def tracks_alike(views: Iterable[Row], embeddings: pa.Table) -> dict[str, str]:
 
     Tracks without a row in TRACK_EMBEDDINGS resemble none.
     """
-    vectors = dict(zip(embeddings["track_id"].to_pylist(), embedding_matrix(embeddings), strict=True))
-    known = [view for view in views if view["track_id"] in vectors]
+    row_of = {track: row for row, track in enumerate(embeddings["track_id"].to_pylist())}
+    known = [view for view in views if view["track_id"] in row_of]
     known.sort(key=lambda view: (-view["quality"], view["track_id"]))
     tracks = [view["track_id"] for view in known]
     hashes = np.array([view["crop_hash"] for view in known], np.uint64)
-    matrix = np.array([vectors[track] for track in tracks])
+    matrix = embedding_matrix(embeddings.take(np.array([row_of[track] for track in tracks], np.int64)))
     leaders = np.zeros(len(known), np.int64)
     n_leaders = 0
     leader_of: dict[str, str] = {}

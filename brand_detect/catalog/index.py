@@ -1,10 +1,12 @@
 """Finds the catalogue's brands in texts: by name, by alias, and approximately (``fuzzy``)."""
 
 import math
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from copy import copy
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import pairwise
 
@@ -28,6 +30,7 @@ LONGEST_WINDOW = 8  # most words of a line in one name; more if a name has more,
 SHORTEST_SPLIT = 7  # fewest letters of a name that may be split into other words inside a longer line: VODA FONE
 SHORTEST_RUN_ON = 4  # fewest letters of the longest name in words that OCR ran together: EMIRATESFLYBETTER
 SHORTEST_PIECE = 3  # fewest letters of the everyday words and other names beside it: ATPTENNISTV
+REPEATED = re.compile(r"(.{3,}?)\1+")  # a line that is one text several times, as on LED boards
 RUN_ON_SCORE = 0.95
 # Lowest similarity, of 100, of a near name. Of 570 names of the starter catalogue with 15 to 40 % of their letters
 # missing 66 % still find theirs, and 21 % of 600 everyday words find one; with 55: 85 and 100 %.
@@ -96,12 +99,13 @@ class LexiconIndex:
         A name matches at word boundaries; its words may be run together or split. Everyday names (``whole_line``) match
         only on lines of nothing but names. Names that are not ``expected`` match approximately only as a whole line,
         and not if they are so short that chance makes them (``by_chance``); in a longer line, digits may stand for
-        their letters. In a ``certain`` text no letter is taken for another one (``FuzzyMatcher``).
+        their letters. In a ``certain`` text no letter is taken for another one (``FuzzyMatcher``). A line that repeats
+        itself is parted where it does, unless it is a name itself: TIMTIM, but not BONBON.
 
         ``score`` is 1 for the name's own letters, else 1 - edits / letters of the name, where an edit that OCR
         confusion explains counts a fifth, and a letter cut off at an end of the line nine tenths.
         """
-        line = line_of(text)
+        line = self._parted(line_of(text))
         candidates = [
             c
             for c in self._candidates(line, fuzzy_score, min_fuzzy_length, certain)
@@ -116,6 +120,13 @@ class LexiconIndex:
         if any(c.spelling.whole_line for c in chosen) and not is_nothing_but_names(text, line, chosen):
             chosen = _best_apart([c for c in candidates if not c.spelling.whole_line or is_host(text, line, c)])
         return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
+
+    def _parted(self, line: Line) -> Line:
+        """``line`` with a cut wherever it repeats itself."""
+        repeated = REPEATED.fullmatch(line.key)
+        if not repeated or line.key in self._by_key:
+            return line
+        return replace(line, cuts=tuple(sorted({*line.cuts, *range(0, len(line.key), len(repeated[1]))})))
 
     def _crowd(self, spelling: Spelling) -> Crowd:
         """A name that is not rare stands among its like."""

@@ -325,6 +325,14 @@ def test_every_starter_name_is_found_as_itself_and_alone(starter):
                 assert [h.brand_id for h in find(starter, read)] == [brand.brand_id], read
 
 
+def test_a_name_that_is_repeated_without_spaces_is_found_each_time():
+    index = LexiconIndex(parse_catalog(b"[TIM, Bonbon, Bon]", "b.yaml"))
+    assert [(h.brand, h.start, h.end) for h in find(index, "TIMTIM")] == [("TIM", 0, 3), ("TIM", 3, 6)]
+    assert [h.brand for h in find(index, "TIM TIMTIM")] == ["TIM"] * 3
+    assert [h.brand for h in find(index, "BONBON")] == ["Bonbon"]
+    assert find(index, "TIMTIMS") == []
+
+
 class _Without(LexiconIndex):
     """An index that does not know one brand."""
 

@@ -142,10 +142,10 @@ class _Known:
 
 
 def _take_their_line(verdicts: Sequence[Verdict]) -> bool:
-    """Whether ``verdicts``, those of a track, are one that was read on it alone, and hardly anything beside it."""
-    (verdict, *more) = verdicts
-    alone = not more and len(verdict.track_ids) == 1
-    return alone and verdict.rule in BY_ITS_LETTERS and verdict.span_end - verdict.span_start >= WHOLE
+    """Whether one name was read on the track of ``verdicts``, once or several times, and hardly anything else."""
+    alone = all(verdict.rule in BY_ITS_LETTERS and len(verdict.track_ids) == 1 for verdict in verdicts)
+    one_brand = len({verdict.brand_id for verdict in verdicts}) == 1
+    return alone and one_brand and sum(verdict.span_end - verdict.span_start for verdict in verdicts) >= WHOLE
 
 
 def _least_alike(vectors: NDArray[np.float32]) -> list[int]:

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from brand_detect.domain.contracts.compile_report import Report
+from brand_detect.domain.contracts.detect_objects import REGIONS, TRACK_EMBEDDINGS, TRACKS, DetectedObjects
 from brand_detect.domain.contracts.extract_frames import FRAMES, SIGNALS, ExtractedFrames
 from brand_detect.domain.contracts.run_ocr import READINGS, TEXTS, TrackTexts
 from brand_detect.domain.errors import Permanent
@@ -70,6 +72,26 @@ def test_a_report_made_before_placements_rested_on_motion_is_read():
     assert found.exposures.schema == report.exposures.schema
     assert {(row["placement_confidence"], row["asset"]) for row in found.exposures.to_pylist()} == {(0.0, "")}
     assert found.placements.num_rows == found.assets.num_rows == 0
+
+
+def test_a_table_of_several_parts_comes_back_whole_with_the_same_version():
+    rows = [
+        {"track_id": f"t{i}", "region_id": f"r{i}", "frame": i, "embedding": np.full(4, i % 7, np.float16)}
+        for i in range(2 * payload_codec.ROWS + 1)
+    ]
+    detected = DetectedObjects(table(REGIONS), table(TRACKS), embeddings=table(TRACK_EMBEDDINGS, rows))
+    files = dict(payload_codec.encode(detected))
+    assert pq.ParquetFile(io.BytesIO(files["embeddings.parquet"])).num_row_groups == 3
+    found = payload_codec.decode("detect_objects", files.__getitem__)
+    assert isinstance(found, DetectedObjects)
+    assert found.embeddings == detected.embeddings
+    assert payload_codec.data_version(found, {}) == payload_codec.data_version(detected, {})
+
+
+def test_the_data_version_stays_what_it_was():
+    """Known data versions tell replays what has not changed, from one release to the next."""
+    texts = TrackTexts(table(READINGS), table(TEXTS))
+    assert payload_codec.data_version(texts, {"frames-00000.bin": "ab"}) == "9eedd29ed4d5f7ba02a3dc0fd5f78b1c"
 
 
 def test_the_data_version_follows_the_sampled_range_too():

@@ -199,9 +199,14 @@ class Evidence(Record):
     brand: str = Field(description="the brand's name")
     rule: str = Field(description="how the brand was identified")
     score: Float32 = Field(description="how well the rule matches, 0..1")
-    confidence: Float32 = Field(description="the rule's score times the reading's confidence, 0..1")
+    confidence: Float32 = Field(
+        description="the rule's score times the reading's confidence, 0..1; lexicon, logo_match, reidentified: a "
+        "probability"
+    )
     text: str = Field(description="the text that was read")
-    matched: str = Field(description="the alias or exemplar that it matched, or the model's answer")
+    matched: str = Field(
+        description="the alias or exemplar that it matched, the model's answer, or the track that it looks like"
+    )
     decided_by: str = Field(description="the stage that decided")
     n_tracks: int = Field(description="number of tracks behind the verdict")
     provider: str = Field(description="who answered, if a model decided; '' for rules, as are the next four")

@@ -86,7 +86,8 @@ class Verdict(Record):
         "reidentified: likeness to a track where the name was read",
     )
     confidence: Float32 = Field(
-        description="the rule's score times the reading's confidence, 0..1; lexicon, logo_match: a probability"
+        description="the rule's score times the reading's confidence, 0..1; lexicon, logo_match, reidentified: a "
+        "probability"
     )
     text: str = Field(description="the text that was read")
     matched: str = Field(

@@ -86,7 +86,7 @@ function openExposure(e, from) {
 }
 
 function matchedTo(e, proof) {
-  if (e.rule === "reidentified") return proof.read_s === null ? "" : `, the one at ${clock(proof.read_s)}`;
+  if (e.rule === "reidentified") return proof.read_s === null ? "" : `, the one from ${clock(proof.read_s)} on`;
   return proof.matched && [", ", e.rule === "logo_match" ? "exemplar " : "to ", word(proof.matched)];
 }
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -13,12 +14,15 @@ from brand_detect.domain.contracts.verdicts import Cluster, Rule, Verdict
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Likeness, LogoGallery
 from brand_detect.domain.tables import content_id
-from brand_detect.stages.match_brands.matching import Match, may_be
+from brand_detect.domain.text import fold, key_of
+from brand_detect.stages.match_brands.matching import Match
 from brand_detect.stages.neighbours import Relation, contains, labels, related_tracks
 from brand_detect.stages.regions import RegionColumns
 from brand_detect.stages.similarity import embedding_matrix
 from brand_detect.stages.views import BLURRED
 
+SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
+LEGIBLE = 3  # fewest letters of a text that rules brands out
 LIKELY = 0.5  # probability from which a cluster resembles a brand
 SMALL = 0.1  # factor on the false accept rate of a region of half to the whole of ``min_logo_match_px``
 PACKAGED = 0.2  # the same for a brand that has the package's own logos alone; of the two, the stricter holds
@@ -60,7 +64,7 @@ def logo_verdicts(
     for track, likenesses in _recognised(detected.embeddings, asked, gallery):
         match, best = matches.get(track), likenesses[0] if likenesses else None
         text = match.text if match and match.confidence >= params.min_confidence else ""
-        if best is None or not may_be(text, best.brand):
+        if best is None or not _is_possible(best, text):
             continue
         brands = covered.get(track) or labelled.get(track, set())
         limit = params.max_false_accept_rate * (LABELLED if best.brand_id in brands else 1.0)
@@ -90,7 +94,7 @@ def cluster_likenesses(
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster.track_ids if track in clear}
     found: list[list[Likeness]] = [[] for _ in clusters]
     for i, likenesses in _recognised(detected.embeddings, owners, gallery):
-        found[i] = [one for one in likenesses if one.probability >= LIKELY and may_be(clusters[i].text, one.brand)]
+        found[i] = [one for one in likenesses if one.probability >= LIKELY and _is_possible(one, clusters[i].text)]
     return found
 
 
@@ -115,6 +119,14 @@ def _clear(regions: RegionColumns, names: Sequence[str], side_px: float) -> set[
     clear = (np.minimum(regions.w, regions.h) >= side_px) & (regions.sharpness >= BLURRED)
     tracks: list[int] = np.unique(regions.track[clear]).tolist()
     return {names[track] for track in tracks}
+
+
+def _is_possible(best: Likeness, text: str) -> bool:
+    """Whether ``text``, read on the logo itself, is compatible with the brand."""
+    key = fold(key_of(text))
+    if sum(c.isalpha() for c in key) < LEGIBLE:
+        return True
+    return Levenshtein.normalized_similarity(key, fold(key_of(best.brand))) >= SAME_NAME
 
 
 def _named_near(

@@ -64,9 +64,9 @@ def match_brands(
     - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``).
     - Tracks without a verdict, and neighbours among them, are scored against all names by what the reader's network saw
       (``lexicon``); verdicts under ``min_probability`` are dropped.
-    - Tracks without a verdict that look like one whose name was read are that name (``reidentified``).
     - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
+    - Tracks without a verdict that look like one whose name was read are that name (``reidentified``).
     - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
 
     ``stats``: tracks, resolved, by_lexicon, by_looks and by_logo (verdicts by these rules), ignored, not_listed (tracks
@@ -84,10 +84,10 @@ def match_brands(
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
         verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
-    if params.min_likeness < 1:
-        verdicts += list(reidentified(detected, matches, verdicts, params))
     if gallery is not None:
         verdicts += logo_verdicts(detected, regions, verdicts, matches, params, gallery=gallery)
+    if params.min_likeness < 1:
+        verdicts += reidentified(detected, matches, verdicts, params)
     settled = {t for v in verdicts for t in v.track_ids}
     unresolved = {t: matches[t].text if t in matches else "" for t in tracks if t not in settled}
     clusters = _clusters(unresolved, scenes, detected, texts, regions, params)

@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -22,10 +21,6 @@ from brand_detect.domain.text import Line, fold, key_of, line_of
 SAME_WORDS = 0.5
 """1 - edits / letters, after folding, of two readings of the same words. Less similar readings of a track are of what a
 board showed before or after."""
-LEGIBLE = 3
-"""Fewest letters and digits of a text that rules other names out."""
-PIECE, ALIKE_PIECE = 5, 80.0
-"""Fewest letters of a piece of a name, and its least similarity to the best fitting part of the name, 0..100."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
 picture's edge cuts off, among 35,000 any name of four letters read with less than 0.89."""
@@ -238,20 +233,6 @@ def names_spelled_out(matches: Mapping[str, Match]) -> dict[str, set[str]]:
     for hit in (hit for match in matches.values() for hit in match.hits if hit.rule != Rule.fuzzy):
         spelled_out[hit.brand_id].add(key_of(hit.alias))
     return spelled_out
-
-
-def may_be(text: str, name: str) -> bool:
-    """Whether ``text``, read on what looks like the brand ``name``, is that name, misread, or hardly legible.
-
-    A long piece will do, KATRADE.COM for Checkatrade. The digits of a number stand for no letters: 40:13 is no Rolex.
-    """
-    key, whole = key_of(text), key_of(name)
-    if len(key) < LEGIBLE or key == whole:
-        return True
-    if not any(map(str.isalpha, key)):
-        return False
-    is_piece = PIECE <= len(key) <= len(whole) and fuzz.partial_ratio(fold(key), fold(whole)) >= ALIKE_PIECE
-    return is_piece or _similarity(text, name) >= SAME_WORDS
 
 
 @lru_cache(maxsize=65_536)

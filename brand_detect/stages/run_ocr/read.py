@@ -27,7 +27,8 @@ from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, RunOcr
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 from brand_detect.domain.tables import Row, table
-from brand_detect.stages.run_ocr.reuse import MEASURED_WITH, tracks_alike
+from brand_detect.stages.run_ocr.reuse import tracks_alike
+from brand_detect.stages.similarity import MEASURED_WITH
 from brand_detect.stages.views import best_views
 
 REUSED_CONFIDENCE = 0.98  # of a reading that other tracks take over; ``reuse`` has the measurement

@@ -26,8 +26,6 @@ from brand_detect.domain.tables import Row
 from brand_detect.stages.similarity import embedding_matrix
 
 SAME_EMBEDDING = 0.92
-MEASURED_WITH = "logo_embedder_2 "
-"""Of the identity of the built-in embedder: what inner products of another mean is unknown."""
 
 
 def tracks_alike(views: Iterable[Row], embeddings: pa.Table) -> dict[str, str]:

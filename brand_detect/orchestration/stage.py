@@ -69,6 +69,7 @@ P_co = TypeVar("P_co", bound=Params, covariant=True)
 MAX_RETRIES = 2
 RETRY_PAUSE_S = 5
 """Retries of a step after a transient error."""
+GIVE_BACK_S = 20.0  # between two returns of freed memory within a stage
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -330,6 +331,20 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def _giving_back(progress: Progress) -> Progress:
+    """``progress`` that also gives freed memory back now and then: a long stage would hold what its peaks leave."""
+    last = time.monotonic()
+
+    def said(done: float, total: float, unit: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= GIVE_BACK_S:
+            give_back_freed()
+            last = time.monotonic()
+        progress(done, total, unit)
+
+    return said
+
+
 def _run_stage(
     context: dg.AssetExecutionContext,
     fn: Callable[..., Payload],
@@ -357,7 +372,7 @@ def _run_stage(
         media=services.media,
         engines=services.engines,
         settings=services.settings,
-        progress=services.progress(stage, context.log),
+        progress=_giving_back(services.progress(stage, context.log)),
         own_files=cache(partial(own_files, context.instance, services.store)),
     )
     began = time.perf_counter()

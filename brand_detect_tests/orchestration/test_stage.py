@@ -54,6 +54,18 @@ def test_each_stage_begins_with_freed_memory_given_back(tmp_path: Path, monkeypa
     assert len(begun) == len(STAGES)
 
 
+def test_a_stage_gives_memory_back_while_it_works(monkeypatch: pytest.MonkeyPatch):
+    given, said = [], []
+    monkeypatch.setattr(stage, "give_back_freed", lambda: given.append(len(said)))
+    clock = iter((0.0, 1.0, 19.0, 20.0, 20.0, 21.0, 41.0, 41.0))
+    monkeypatch.setattr(stage.time, "monotonic", lambda: next(clock))
+    progress = stage._giving_back(lambda done, total, unit: said.append((done, total, unit)))
+    for done in range(5):
+        progress(done, 5, "frames")
+    assert said == [(done, 5, "frames") for done in range(5)]
+    assert given == [2, 4], "after 20 and after 21 more seconds"
+
+
 def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):
     reader = Flaky()
     reader.faults = 99

@@ -1,5 +1,7 @@
 """Compares tracks by their embeddings."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,6 +22,19 @@ def mean_embeddings(embeddings: pa.Table) -> dict[str, NDArray[np.float32]]:
     np.add.at(sums, owners, vectors)
     sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
     return dict(zip(tracks.tolist(), sums, strict=True))
+
+
+def vectors_of(embeddings: pa.Table, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+    """The vectors of some rows of TRACK_EMBEDDINGS, shape (rows, dimensions). Nothing else is copied."""
+    vectors, wanted, begin = embeddings["embedding"], np.asarray(rows, np.int64), 0
+    found = np.zeros((len(wanted), len(vectors[0]) if len(vectors) else 0), np.float32)
+    for chunk in vectors.chunks:
+        here = np.flatnonzero((wanted >= begin) & (wanted < begin + len(chunk)))
+        if len(here):
+            known = chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), -1)
+            found[here] = known[wanted[here] - begin]
+        begin += len(chunk)
+    return found
 
 
 def embedding_matrix(embeddings: pa.Table) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import Match
 from brand_detect.stages.neighbours import Relation, contains, labels, related_tracks
 from brand_detect.stages.regions import RegionColumns
-from brand_detect.stages.similarity import embedding_matrix
+from brand_detect.stages.similarity import vectors_of
 from brand_detect.stages.views import BLURRED
 
 SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
@@ -109,7 +109,7 @@ def _recognised(
     of_owner = list(rows.items())
     for start in range(0, len(of_owner), AT_ONCE):
         some = of_owner[start : start + AT_ONCE]
-        vectors = embedding_matrix(embeddings.take([row for _, own in some for row in own]))
+        vectors = vectors_of(embeddings, [row for _, own in some for row in own])
         number = np.repeat(np.arange(len(some)), [len(own) for _, own in some])
         yield from zip((owner for owner, _ in some), gallery.recognise(vectors, number), strict=True)
 

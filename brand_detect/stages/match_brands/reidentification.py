@@ -23,7 +23,7 @@ from brand_detect.domain.tables import content_id
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import ADDRESS, Match
 from brand_detect.stages.regions import quads_of
-from brand_detect.stages.similarity import MEASURED_WITH
+from brand_detect.stages.similarity import MEASURED_WITH, vectors_of
 from brand_detect.stages.views import BLURRED
 
 BY_ITS_LETTERS = (Rule.exact, Rule.alias, Rule.fuzzy, Rule.lexicon)
@@ -123,7 +123,9 @@ def _crops(detected: DetectedObjects) -> pa.Table:
     regions = detected.regions.filter(pc.field("kind") != RegionKind.object)
     ids = regions["region_id"].combine_chunks()
     at = pc.index_in(detected.embeddings["region_id"], value_set=ids)  # pyright: ignore[reportAttributeAccessIssue]
-    crops, regions = detected.embeddings.filter(at.is_valid()), regions.take(at.drop_null())
+    crops, regions = detected.embeddings, regions.take(at.drop_null())
+    if at.null_count:
+        crops = crops.filter(at.is_valid())
     along, across = side_lengths(quads_of(regions))
     whole = [at_edge is False for at_edge in regions["at_edge"].to_pylist()]
     return (
@@ -141,9 +143,7 @@ class _Known:
     """
 
     def __init__(self, crops: pa.Table, matches: Mapping[str, Match], settled: Iterable[Verdict]) -> None:
-        self._matches = matches
-        flat = crops["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        self._embeddings = flat.reshape(crops.num_rows, -1 if crops.num_rows else 0)  # half as long as single floats
+        self._crops, self._matches = crops, matches
         self._tracks: list[str] = crops["track_id"].to_pylist()
         self.verdicts: dict[str, list[Verdict]] = {}  # by track
         for verdict in settled:
@@ -164,10 +164,10 @@ class _Known:
         the likeness, and its lead over all else."""
         if not self._exemplars:
             return
-        exemplars, others = self._vectors(self._exemplars), self._vectors(self._others)
+        exemplars, others = vectors_of(self._crops, self._exemplars), vectors_of(self._crops, self._others)
         for start in range(0, len(rows), BLOCK):
             block = np.array(rows[start : start + BLOCK], np.int64)
-            vectors = self._vectors(block)
+            vectors = vectors_of(self._crops, block)
             likeness = vectors @ exemplars.T
             near = np.flatnonzero(likeness.max(axis=1) >= least)
             likeness = np.hstack([likeness[near], vectors[near] @ others.T])
@@ -176,9 +176,6 @@ class _Known:
                 verdict = self.verdicts[self._tracks[self._exemplars[i]]][0]
                 rivals = self._are_rivals(verdict.brand_id, verdict.matched)
                 yield row, self._exemplars[i], float(alike[i]), float(alike[i] - alike[rivals].max(initial=0.0))
-
-    def _vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-        return self._embeddings[np.asarray(rows, np.int64)].astype(np.float32)
 
     def _which_are_rivals(self, brand_id: str, name: str) -> NDArray[np.bool_]:
         """Which crops to compare with show anything but the brand."""
@@ -195,7 +192,7 @@ class _Known:
         """Of each group of rows the first and those that are, in turn, least like all before them, up to ``ALIKE``."""
         chosen: list[int] = []
         for rows in groups:
-            vectors = self._vectors(rows)
+            vectors = vectors_of(self._crops, rows)
             picked = [0]
             nearest = vectors @ vectors[0]
             while len(picked) < most and nearest.min() < ALIKE:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from brand_detect.domain.hashes import ALIKE_BITS
 from brand_detect.domain.tables import Row
-from brand_detect.stages.similarity import embedding_matrix
+from brand_detect.stages.similarity import vectors_of
 
 SAME_EMBEDDING = 0.92
 
@@ -38,7 +38,7 @@ def tracks_alike(views: Iterable[Row], embeddings: pa.Table) -> dict[str, str]:
     known.sort(key=lambda view: (-view["quality"], view["track_id"]))
     tracks = [view["track_id"] for view in known]
     hashes = np.array([view["crop_hash"] for view in known], np.uint64)
-    matrix = embedding_matrix(embeddings.take(np.array([row_of[track] for track in tracks], np.int64)))
+    matrix = vectors_of(embeddings, [row_of[track] for track in tracks])
     leaders = np.zeros(len(known), np.int64)
     n_leaders = 0
     leader_of: dict[str, str] = {}

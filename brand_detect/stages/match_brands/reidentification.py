@@ -37,8 +37,7 @@ MISREAD = 0.5  # 1 - edits / letters, after folding, of a name and an unsure rea
 NEARLY, LONG = 0.7, 8  # the same of a sure reading of a name of ``LONG`` letters
 ABOUT = 0.6  # the same of the name and a sure reading that, elsewhere, is not taken for something else
 MORE = 2  # most letters beside the name in a sure reading of it: an emblem, an S, .de
-RIGHT = 0.97
-"""Probability that what is recognised so is right; measured in docs/reference/benchmarks.md."""
+RIGHT = 0.97  # probability that what is recognised so is right, less than measured: docs/reference/benchmarks.md
 ALIKE = 0.9  # likeness to a crop of the same name or text from which another adds nothing
 MOST_OF_A_BRAND, MOST_OF_A_TEXT, MOST_TEXTS = 60, 3, 1000  # crops to compare with
 BLOCK = 1024

@@ -29,7 +29,9 @@ from brand_detect.stages.views import BLURRED
 BY_ITS_LETTERS = (Rule.exact, Rule.alias, Rule.fuzzy, Rule.lexicon)
 WHOLE = 0.75  # least share of its line that the name takes: a sentence looks like other sentences
 LEAD = 0.1  # least lead over the likeness to anything else that was read
-UNREAD = 0.7  # least likeness of a track without a legible text
+UNREAD = 0.8
+"""Least likeness of a track without a legible text. Of 380 pairs of names in one typeface and colours, drawn more or
+less blurred, at most 4 reach it; 28 reach 0.7."""
 OTHER_SHAPE = 1.65  # largest ratio of two crops' proportions, width by height
 READ = 0.9  # confidence from which a text is taken at its word
 LEGIBLE = 3  # fewest letters and digits of a text that may support a name

@@ -41,11 +41,11 @@ def match(regions, said, looks, embedder=MEASURED_WITH, **params):
 
 
 def test_a_board_that_cannot_be_read_is_the_one_that_looks_like_it():
-    result = match([region(0, "a"), region(9, "b")], {"a": "ROLEX"}, {"a": ROLEX, "b": like(ROLEX, 0.8)})
+    result = match([region(0, "a"), region(9, "b")], {"a": "ROLEX"}, {"a": ROLEX, "b": like(ROLEX, 0.85)})
     assert verdicts(result)["b",] == ("resolved", "Rolex", "reidentified")
     (row,) = (v for v in result.verdicts.to_pylist() if v["rule"] == "reidentified")
     assert (row["brand_id"], row["text"], row["matched"], row["decided_by"]) == ("rolex", "", "a", "match_brands")
-    assert row["score"] == pytest.approx(0.8, abs=1e-3)
+    assert row["score"] == pytest.approx(0.85, abs=1e-3)
     assert row["confidence"] == pytest.approx(RIGHT * 0.95, abs=1e-3)
     assert (result.stats["by_looks"], result.stats["resolved"]) == (1.0, 2.0)
     assert open_texts(result) == []
@@ -54,8 +54,8 @@ def test_a_board_that_cannot_be_read_is_the_one_that_looks_like_it():
 @pytest.mark.parametrize(
     ("likeness", "said", "changes", "params", "named"),
     [
-        (0.69, "", {}, {}, False),
-        (0.71, "", {}, {}, True),
+        (0.79, "", {}, {}, False),
+        (0.81, "", {}, {}, True),
         (0.9, "", {"sharpness": 50.0}, {}, False),  # nothing blurred, if nothing of it was read
         (0.66, "OLE", {"sharpness": 50.0}, {}, True),
         (0.64, "OLE", {}, {}, False),
@@ -87,8 +87,8 @@ def test_it_must_look_like_it_enough(likeness, said, changes, params, named):
     ],
 )
 def test_nothing_else_may_look_nearly_as_much_like_it(other, named):
-    looks = {"a": ROLEX, "other": OTHER, "b": like(ROLEX, 0.72, OTHER)}
-    assert 0 < looks["b"] @ ROLEX - looks["b"] @ OTHER < 0.1
+    looks = {"a": ROLEX, "other": like(OTHER, 0.9, ROLEX), "b": like(ROLEX, 0.85, OTHER)}
+    assert 0 < looks["b"] @ ROLEX - looks["b"] @ looks["other"] < 0.1
     result = match([region(0, "a"), region(3, "other"), region(9, "b")], {"a": "ROLEX", "other": other}, looks)
     assert (("b",) in verdicts(result)) == named
 
@@ -96,7 +96,7 @@ def test_nothing_else_may_look_nearly_as_much_like_it(other, named):
 def test_texts_that_the_catalogue_excludes_are_something_else():
     said = {"a": "ORANGE", "other": ("ORANGE COUNTY", 0.7)}
     regions = [region(0, "a"), region(3, "other"), region(9, "b")]
-    alike = {"a": ROLEX, "other": like(ROLEX, 0.8, OTHER), "b": like(ROLEX, 0.8, OTHER)}
+    alike = {"a": ROLEX, "other": like(ROLEX, 0.85, OTHER), "b": like(ROLEX, 0.85, OTHER)}
     assert ("b",) not in verdicts(match(regions, said, alike))
     assert verdicts(match(regions, said, alike | {"other": EMIRATES}))["b",][1] == "Orange"
 
@@ -133,7 +133,7 @@ def test_a_text_of_its_own_that_is_unlike_the_name_rules_it_out():
 
 def test_a_track_whose_crops_look_like_two_brands_is_neither():
     regions = [region(0, "a"), region(3, "e"), region(9, "b")]
-    looks = {"a": ROLEX, "e": EMIRATES, "b": [like(ROLEX, 0.9), like(EMIRATES, 0.8)]}
+    looks = {"a": ROLEX, "e": EMIRATES, "b": [like(ROLEX, 0.9), like(EMIRATES, 0.85)]}
     assert ("b",) not in verdicts(match(regions, {"a": "ROLEX", "e": "EMIRATES"}, looks))
     looks["b"] = [like(ROLEX, 0.9), OTHER]
     assert verdicts(match(regions, {"a": "ROLEX", "e": "EMIRATES"}, looks))["b",][1] == "Rolex"
@@ -146,7 +146,7 @@ def test_a_sentence_with_a_name_stands_for_no_board():
 
 def test_what_is_recognised_by_its_looks_stands_for_nothing_else():
     regions = [region(0, "a"), region(5, "b"), region(9, "c")]
-    looks = {"a": ROLEX, "b": like(ROLEX, 0.75, OTHER), "c": like(ROLEX, 0.5, OTHER)}
+    looks = {"a": ROLEX, "b": like(ROLEX, 0.85, OTHER), "c": like(ROLEX, 0.6, OTHER)}
     assert looks["b"] @ looks["c"] > 0.9
     assert set(verdicts(match(regions, {"a": "ROLEX"}, looks))) == {("a",), ("b",)}
 

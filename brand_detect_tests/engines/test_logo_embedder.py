@@ -22,7 +22,7 @@ from brand_detect.engines.logo_embedder import (
     distractors,
 )
 from brand_detect.evaluation.synthetic.drawing import LOGOS, logo_svg
-from brand_detect.stages.run_ocr.reuse import MEASURED_WITH
+from brand_detect.stages.similarity import MEASURED_WITH
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

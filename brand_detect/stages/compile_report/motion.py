@@ -1,5 +1,6 @@
 """How tracks move against the screen and against the scene, from their regions and the camera's motion."""
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ OTHER_TEXT = 0.5
 
 MOTIONS = (*Motion,)
 NOTHING = -1  # instead of an index in MOTIONS
+BLOCK = 16_384  # pairs of tracks that are compared at once
 
 
 @dataclass
@@ -175,14 +177,13 @@ class _Tracks:
         is_text = self._is_text[self._first].tolist()
         for track, begin in enumerate(zip(self._at[self._first].tolist(), is_text, strict=True)):
             begins[begin].append(track)
-        pairs = [
-            (track, after)
-            for track, (at, kind) in enumerate(zip(self._at[self._last].tolist(), is_text, strict=True))
-            for following in self._camera.following(at)
-            for after in begins[following, kind]
-        ]
-        before, after = np.array(pairs, np.intp).reshape(-1, 2).T
-        return before, after
+        before, after = array("q"), array("q")  # a million after 20 minutes
+        for track, (at, kind) in enumerate(zip(self._at[self._last].tolist(), is_text, strict=True)):
+            for following in self._camera.following(at):
+                begun = begins[following, kind]
+                before.extend([track] * len(begun))
+                after.extend(begun)
+        return np.array(before, np.intp), np.array(after, np.intp)
 
     def continued(self, before: Ints, after: Ints) -> Ints:
         """How a thing moved from the end of one track to the start of another; ``NOTHING`` if they show two things.
@@ -205,10 +206,15 @@ class _Tracks:
 
     def replaced(self, before: Ints, after: Ints) -> tuple[Bools, Bools]:
         """Whether the second track begins in the first's place in the scene, and whether that moved on screen."""
-        last, first = self._last[before], self._first[after]
-        there = self._moved(last, first)
-        moved = np.hypot(*(there - self._quads[last]).mean(axis=1).T)
-        return _in_place(there, self._quads[first]), moved >= self._least[before]
+        in_place, has_moved = np.zeros(len(before), bool), np.zeros(len(before), bool)
+        for start in range(0, len(before), BLOCK):
+            some = slice(start, start + BLOCK)
+            last, first = self._last[before[some]], self._first[after[some]]
+            there = self._moved(last, first)
+            in_place[some] = _in_place(there, self._quads[first])
+            way = np.hypot(*(there - self._quads[last]).mean(axis=1).T)
+            has_moved[some] = way >= self._least[before[some]]
+        return in_place, has_moved
 
     def _comparable(self, before: Ints, after: Ints) -> Bools:
         """Whether the camera's motion between two regions is known, and both may show the same part of a line."""

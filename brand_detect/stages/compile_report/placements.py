@@ -74,7 +74,8 @@ def placements(
     """
     brands = _brands_of(candidates)
     decided = {*pc.list_flatten(candidates["track_ids"]).to_pylist()}  # pyright: ignore[reportAttributeAccessIssue]
-    about = {row["track_id"]: row for row in detected.tracks.to_pylist() if row["track_id"] in decided}
+    tracks = detected.tracks.filter(pc.field("track_id").isin(pa.array(sorted(decided), pa.string())))
+    about = {row["track_id"]: row for row in tracks.to_pylist()}
     moved = motions(detected, frames, texts_of(candidates, unresolved), brands)
     for track, row in about.items():
         if row["is_overlay"] and track in moved:

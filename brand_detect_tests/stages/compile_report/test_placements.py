@@ -4,6 +4,7 @@ The picture moves 100 px to the right per frame, unless said otherwise: names ar
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -127,6 +128,17 @@ def test_two_screens_that_swap_brands_are_no_shirts() -> None:
     then = [*at("c", {1: 400}), *at("d", {1: 900})]
     names = {"a": "Nike", "b": "Puma", "c": "Puma", "d": "Nike"}
     assert {one.placement for one in placed([*first, *then], names).values()} == {"led"}
+
+
+def test_successions_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"{side}{n}": name for n in range(5) for side, name in (("a", "Nike"), ("b", "Puma"))}
+    boards = [
+        one
+        for n in range(5)
+        for one in (*at(f"a{n}", {0: 100, 1: 200}, 100 + 150 * n), *at(f"b{n}", {2: 300, 3: 400}, 100 + 150 * n))
+    ]
+    monkeypatch.setattr(import_module("brand_detect.stages.compile_report.motion"), "BLOCK", 3)
+    assert placed(boards, names) == dict.fromkeys(names, Placed(Placement.led, 3 / 4))
 
 
 def test_another_text_in_the_same_place_of_the_scene_makes_an_led_board() -> None:

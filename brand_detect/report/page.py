@@ -235,7 +235,7 @@ def _data(
     wanted = ("frame", "t_s", "track_id", "brand_id", "x_px", "y_px", "w_px", "h_px")
     for frame, t_s, track, brand_id, *box in zip(*(detections[c].to_pylist() for c in wanted), strict=True):
         if track in alike:
-            read_s[track] = min(round(t_s, 3), read_s.get(track, t_s))
+            read_s.setdefault(track, round(t_s, 3))  # detections are in order of time
         if frame in seen and brand_id in number:
             times[frame] = round(t_s, 3)
             boxes[frame].append([number[brand_id], *(round(side) for side in box)])

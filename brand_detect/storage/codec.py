@@ -119,9 +119,7 @@ def read_parquet(data: bytes) -> pa.Table:
     (apache/arrow#34314), all done but with a wrong exit code; seen in 4 of 180 processes.
     """
     file = pq.ParquetFile(pa.BufferReader(data))
-    if file.num_row_groups < 2:
-        return file.read(use_threads=False)
-    return pa.concat_tables(file.read_row_group(i, use_threads=False) for i in range(file.num_row_groups))
+    return pa.Table.from_batches(file.iter_batches(ROWS, use_threads=False), file.schema_arrow)
 
 
 def _read_table(stage: str, name: str, data: bytes, schema: pa.Schema, added: Mapping[str, Any]) -> pa.Table:

@@ -18,7 +18,7 @@ def test_the_cloud_is_asked_what_the_local_model_left_open(tmp_path: Path):
     assert local.asked == cloud.asked == ["ACME WIDGETS"]
     assert [(v["rule"], v["decided_by"]) for v in verdicts.verdicts.to_pylist()][-1] == ("cloud", "escalate_cloud")
     assert [a["provider"] for a in verdicts.answers.to_pylist()] == ["transformers", "openai"]
-    assert [note.split(":")[0] for note in verdicts.notes[1:]] == ["escalate_vlm", "escalate_cloud"]
+    assert [note.split(":")[0] for note in verdicts.notes[2:]] == ["escalate_vlm", "escalate_cloud"]
 
 
 def test_nothing_open_means_nothing_asked(tmp_path: Path):

@@ -41,8 +41,9 @@ from brand_detect.stages.match_brands.matching import (
 from brand_detect.stages.match_brands.ranking import ranked, with_candidates
 from brand_detect.stages.match_brands.reidentification import reidentified
 from brand_detect.stages.regions import RegionColumns
-from brand_detect.stages.similarity import mean_embeddings
+from brand_detect.stages.similarity import MEASURED_WITH, mean_embeddings
 
+NO_LOOKS = "No name is recognised by its looks: what is alike enough is known of the built-in embedder alone."
 NO_STEPS = "The reader told no steps of {} of {} lines: names are scored by their texts alone."
 
 
@@ -98,7 +99,7 @@ def match_brands(
         verdicts=table(VERDICTS, verdicts),
         unresolved=table(UNRESOLVED, clusters),
         answers=table(ANSWERS),
-        notes=_notes(texts) if params.min_probability < 1 else (),
+        notes=_notes(detected, texts, params),
         stats={
             "tracks": float(len(tracks)),
             "resolved": float(len(settled) - ignored),
@@ -112,11 +113,14 @@ def match_brands(
     )
 
 
-def _notes(texts: TrackTexts) -> tuple[str, ...]:
-    """A note if names are scored by texts alone, as for Tesseract and for attempts from before steps were stored."""
+def _notes(detected: DetectedObjects, texts: TrackTexts, params: MatchBrandsParams) -> tuple[str, ...]:
+    """A note if names are scored by texts alone, as for Tesseract and for attempts from before steps were stored; and
+    one if none is recognised by its looks, because the embedder is not the built-in one."""
     read = {region for region, text in rows_of(texts.readings, "region_id", "text") if text}
     unknown = read.difference(texts.steps["region_id"].to_pylist())
-    return (NO_STEPS.format(len(unknown), len(read)),) if unknown else ()
+    scored = params.min_probability < 1 and unknown
+    others = params.min_likeness < 1 and detected.embedder and not detected.embedder.startswith(MEASURED_WITH)
+    return (*((NO_STEPS.format(len(unknown), len(read)),) if scored else ()), *((NO_LOOKS,) if others else ()))
 
 
 def _matches(

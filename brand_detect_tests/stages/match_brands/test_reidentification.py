@@ -8,7 +8,7 @@ import pytest
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.tables import table
-from brand_detect.stages.match_brands.match import match_brands
+from brand_detect.stages.match_brands.match import NO_LOOKS, match_brands
 from brand_detect.stages.match_brands.matching import Match, Reading
 from brand_detect.stages.match_brands.reidentification import MOST_OF_A_BRAND, RIGHT, supports
 from brand_detect.stages.similarity import MEASURED_WITH
@@ -153,7 +153,11 @@ def test_what_is_recognised_by_its_looks_stands_for_nothing_else():
 
 def test_likeness_is_known_of_the_built_in_embedder_alone():
     regions, looks = [region(0, "a"), region(9, "b")], {"a": ROLEX, "b": ROLEX}
-    assert ("b",) not in verdicts(match(regions, {"a": "ROLEX"}, looks, embedder="google/siglip-base"))
+    result = match(regions, {"a": "ROLEX"}, looks, embedder="google/siglip-base")
+    assert ("b",) not in verdicts(result)
+    assert NO_LOOKS in result.notes
+    off = match(regions, {"a": "ROLEX"}, looks, embedder="google/siglip-base", min_likeness=1.0)
+    assert NO_LOOKS not in (*off.notes, *match(regions, {"a": "ROLEX"}, looks).notes)
 
 
 def test_of_a_brand_some_crops_are_compared_with_those_least_alike():

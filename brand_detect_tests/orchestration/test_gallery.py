@@ -22,6 +22,7 @@ from brand_detect.orchestration import gallery
 from brand_detect.orchestration.assets import OTHER_EMBEDDER
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
+from brand_detect.stages.match_brands.match import NO_LOOKS
 from brand_detect_tests.support import logos
 from brand_detect_tests.support.pipeline import (
     LogoDetector,
@@ -155,8 +156,8 @@ def test_a_job_of_an_older_release_is_matched_without_packaged_logos_and_says_so
         found = built.runner.replay("match", "match_brands").load("match_brands")
         off = built.runner.replay("match", "match_brands", {"match_brands": {"max_false_accept_rate": 0.0}})
     assert isinstance(found, BrandVerdicts)
-    assert (found.verdicts.num_rows, found.notes) == (0, (OTHER_EMBEDDER,))
-    assert off.load("match_brands").notes == ()
+    assert (found.verdicts.num_rows, found.notes) == (0, (NO_LOOKS, OTHER_EMBEDDER))
+    assert off.load("match_brands").notes == (NO_LOOKS,)
 
 
 @pytest.mark.parametrize("more", ["", "  - name: Cross\n    logos: [cross.svg]\n"])

@@ -18,6 +18,7 @@ from brand_detect.domain.text import Line, NearIndex, fold
 CONFUSION_COST = 0.2  # of an edit that OCR confusion explains (0 for O); any other costs 1
 CUT_COST = 0.9  # of a first or last letter cut off with the line (TENNIST) or added by an emblem (OCOCA-COLA)
 OCCLUSION_COST = 0.8  # of each occluded character
+SHORTEST_BESIDE, SHORTEST_AROUND = 2, 5  # fewest letters on either side of an occluder, and on both together
 MOST_EDITS = 1 / 3  # share of a name's letters; with more edits it is another word, whatever its score
 LIKE_LETTERS = set("0158")  # digits that letters are often read as: O, I, S, B
 EMBLEM = "o"  # how OCR reads a round emblem beside a name, folded
@@ -128,6 +129,29 @@ def occluded(
         return None
     cost = occlusion + CONFUSION_COST * confused
     return Candidate(0, len(line.key), spelling, 1 - cost / len(spelling.key), exact=False) if cost <= most else None
+
+
+def occluded_between(
+    before: Line, after: Line, spelling: Spelling, min_fuzzy_length: int, cut: tuple[bool, bool]
+) -> Candidate | None:
+    """Matches two texts beside an occluder to ``spelling``: RE and ANCE to RELIANCE, behind a player.
+
+    They begin and end the name; ``cut`` says at which end the picture's edge may hide more of it. The two hold at least
+    half of its letters, and what is hidden between them is not made of whole words. ``score`` as for ``occluded``.
+    """
+    name, n, a, b = spelling.key, len(spelling.key), len(before.key), len(after.key)
+    if spelling.whole_line or spelling.exactly or n < min_fuzzy_length:
+        return None
+    if min(a, b) < SHORTEST_BESIDE or a + b < max(SHORTEST_AROUND, n / 2):
+        return None
+    begins = [at for at in (range(n - a - b) if cut[0] else (0,)) if fold(name[at : at + a]) == fold(before.key)]
+    ends = [at for at in (range(a + 1, n - b + 1) if cut[1] else (n - b,)) if fold(name[at : at + b]) == fold(after.key)]
+    has_words = len(spelling.cuts) <= n  # in Chinese or Thai each letter is a word
+    if not any(
+        begin + a < end and not (has_words and {begin + a, end} <= spelling.cuts) for begin in begins for end in ends
+    ):
+        return None
+    return Candidate(0, a + b, spelling, 1 - OCCLUSION_COST * (n - a - b) / n, exact=False)
 
 
 def _has_number(line: Line, begin: int, end: int) -> bool:

@@ -18,7 +18,7 @@ from brand_detect.catalog.alignment import Fit, NameFinder, lacks_a_letter, lack
 from brand_detect.catalog.alone import is_host, is_nothing_but_names
 from brand_detect.catalog.crowd import Crowd
 from brand_detect.catalog.entries import without_gc
-from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded
+from brand_detect.catalog.fuzzy import MOST_EDITS, Candidate, FuzzyMatcher, Spelling, occluded, occluded_between
 from brand_detect.catalog.source import everyday_words, is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.verdicts import Rule
@@ -166,6 +166,21 @@ class LexiconIndex:
         found: dict[str, Candidate] = {}
         for spelling in filter(None, map(self._by_key.get, keys)):
             candidate = occluded(line, spelling, fuzzy_score, min_fuzzy_length, digits)
+            if candidate and not self._is_excluded_at(line, candidate):
+                found[spelling.brand.brand_id] = candidate
+        return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
+
+    def find_occluded_between(
+        self, before: str, after: str, keys: tuple[str, ...], *, min_fuzzy_length: int, cut: tuple[bool, bool]
+    ) -> list[Hit]:
+        """Matches the texts beside an occluder to a name among ``keys`` (``occluded_between``): RE, ANCE.
+
+        The hit is one in both texts, joined by a space. Finds nothing if several brands match.
+        """
+        first, last, line = line_of(before), line_of(after), line_of(f"{before} {after}")
+        found: dict[str, Candidate] = {}
+        for spelling in filter(None, map(self._by_key.get, keys)):
+            candidate = occluded_between(first, last, spelling, min_fuzzy_length, cut)
             if candidate and not self._is_excluded_at(line, candidate):
                 found[spelling.brand.brand_id] = candidate
         return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []

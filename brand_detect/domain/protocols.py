@@ -541,6 +541,15 @@ class BrandIndex(Protocol):
         """Matches ``text`` to a name among ``keys`` with one contiguous run of characters occluded; at most one hit."""
         ...
 
+    def find_occluded_between(
+        self, before: str, after: str, keys: tuple[str, ...], *, min_fuzzy_length: int, cut: tuple[bool, bool]
+    ) -> list[Hit]:
+        """Matches the texts beside an occluder, joined by a space, to a name among ``keys``; at most one hit.
+
+        ``cut`` says whether the picture's edge may hide more of the name before the first, and after the second.
+        """
+        ...
+
     def find_likely(self, lattice: Lattice) -> list[Hit]:
         """The names that ``lattice`` may spell, one per brand, best first; they may overlap.
 

@@ -16,6 +16,7 @@ CONTAINED = 0.5  # share of a region inside another from which it is part of it
 
 LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
 STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
+OCCLUDER_GAP = 3.0  # the same with an occluder between them: a player in front of a board
 TOUCH = 0.3  # largest overlap of the boxes of neighbours on a line, in heights of the smaller
 STACK_TOUCH = 0.5  # the same of neighbours in a stack: a detector draws boxes higher than the letters
 LIKE_HEIGHTS = 2.5  # largest ratio of such neighbours' heights
@@ -66,6 +67,14 @@ def follows(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
     beside = _is_beside(r, lines, nexts, LINE_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
     below = _is_below(r, lines, nexts, STACK_GAP * low) & (r.y[nexts] > r.y[lines]) & (down <= STACK_TOUCH * low)
     return (beside | below) & (high <= LIKE_HEIGHTS * low)
+
+
+def follows_occluder(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
+    """Whether each of ``nexts`` may continue its line of text to the right of what hides a part of it."""
+    low, high = np.minimum(r.h[lines], r.h[nexts]), np.maximum(r.h[lines], r.h[nexts])
+    across, _ = _overlap(r, lines, nexts)
+    beside = _is_beside(r, lines, nexts, OCCLUDER_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
+    return beside & (high <= LIKE_HEIGHTS * low)
 
 
 def labels(r: RegionColumns, logos: Ints, texts: Ints) -> Mask:

@@ -36,6 +36,7 @@ class _Remembering:
         self.version = index.version
         self.find = lru_cache(LOOKUPS)(index.find)
         self.find_occluded = lru_cache(LOOKUPS)(index.find_occluded)
+        self.find_occluded_between = lru_cache(LOOKUPS)(index.find_occluded_between)
         self.by_chance = index.by_chance
         self.crowding = index.crowding
         self.find_likely = index.find_likely

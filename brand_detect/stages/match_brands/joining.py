@@ -1,15 +1,16 @@
 """Joins the texts of neighbouring regions: BNP beside PARIBAS is BNP Paribas."""
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from brand_detect.domain.protocols import Hit
-from brand_detect.domain.text import key_of
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
+from brand_detect.domain.protocols import BrandIndex, Hit
+from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import Match, TextMatcher
-from brand_detect.stages.neighbours import follows, related_tracks
+from brand_detect.stages.neighbours import follows, follows_occluder, related_tracks
 from brand_detect.stages.regions import RegionColumns
 
 MOST_PIECES = 4  # most regions joined into one name: 100 + LASER + TV
@@ -53,14 +54,43 @@ def join_neighbours(
     found = [join for join in joins if join and join.confidence * join.hit.score >= min_confidence]
     paths_found = {join.tracks for join in found}
     found = [join for join in found if not _takes_a_board(join, matches, bound, paths_found)]
-    found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
-    used: set[str] = set()
-    chosen: list[Join] = []
-    for join in found:
-        if used.isdisjoint(join.tracks):
-            used.update(join.tracks)
-            chosen.append(join)
-    return chosen
+    return _apart(sorted(found, key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks)))
+
+
+def join_around_occluders(
+    regions: RegionColumns,
+    tracks: Sequence[str],
+    matches: Mapping[str, Match],
+    spelled_out: Mapping[str, Collection[str]],
+    cut: Container[str | None],
+    index: BrandIndex,
+    params: MatchBrandsParams,
+) -> list[Join]:
+    """Finds names that other tracks spell out in pairs of ``matches`` beside an occluder: RE, ANCE behind a player.
+
+    Each track is part of at most one, the best read first.
+
+    Args:
+        matches: of tracks without a brand.
+        spelled_out: keys of the names, by brand.
+        cut: regions that the picture's edge may cut off.
+    """
+    keys = tuple(sorted(set[str]().union(*spelled_out.values())))
+    names, part = " ".join(map(fold, keys)), {t: fold(key_of(match.text)) for t, match in matches.items()}
+    are_parts = np.array([bool(part.get(t)) and part[t] in names for t in tracks], bool)
+    found: list[Join] = []
+    for a, b, _ in related_tracks(regions, are_parts, are_parts, follows_occluder):
+        pair, both = (tracks[a], tracks[b]), (matches[tracks[a]], matches[tracks[b]])
+        at_edge = both[0].reading.region_id in cut, both[1].reading.region_id in cut
+        texts = both[0].text, both[1].text
+        hits = index.find_occluded_between(*texts, keys, min_fuzzy_length=params.min_fuzzy_length, cut=at_edge)
+        confidence = min(match.confidence for match in both)
+        found += [
+            Join(pair, spans(texts), " ".join(texts), confidence, hit)
+            for hit in hits
+            if confidence * hit.score >= params.min_confidence
+        ]
+    return _apart(sorted(found, key=lambda j: (-j.hit.score * j.confidence, j.tracks)))
 
 
 def neighbours(
@@ -87,6 +117,17 @@ def paths_between(
         for _ in range(MOST_PIECES - 1):
             paths = [(*p, n) for p in paths for n in nexts.get(p[-1], ()) if n not in p]
             yield from (path for path in paths if may_end(path[-1]))
+
+
+def _apart(joins: Iterable[Join]) -> list[Join]:
+    """The joins of which no two share a track; the first of them counts."""
+    used: set[str] = set()
+    chosen: list[Join] = []
+    for join in joins:
+        if used.isdisjoint(join.tracks):
+            used.update(join.tracks)
+            chosen.append(join)
+    return chosen
 
 
 def _join(path: tuple[str, ...], matches: Mapping[str, Match], matcher: TextMatcher) -> Join | None:

@@ -26,7 +26,7 @@ from brand_detect.domain.protocols import BrandIndex, Hit, LogoGallery
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.timeline import shown_seconds
 from brand_detect.stages.match_brands.clustering import cluster, tracks_to_list
-from brand_detect.stages.match_brands.joining import Join, join_neighbours
+from brand_detect.stages.match_brands.joining import Join, join_around_occluders, join_neighbours
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.logos import cluster_likenesses, logo_verdicts
 from brand_detect.stages.match_brands.matching import (
@@ -78,10 +78,11 @@ def match_brands(
     at_edge = dict(rows_of(detected.regions, "region_id", "at_edge"))
     read = readings_of(texts)
     readings = {t: read[t] for t in tracks if t in read}
-    chance = Chance(index, readings, cut={region for region, is_cut in at_edge.items() if is_cut})
+    cut = {region for region, is_cut in at_edge.items() if is_cut}
+    chance = Chance(index, readings, cut)
     may_be_cut = {region for region, is_cut in at_edge.items() if is_cut is not False}
     matcher = TextMatcher(index, params)
-    matches, joins = _matches(tracks, readings, chance, detected, regions, matcher, params)
+    matches, joins = _matches(tracks, readings, chance, detected, regions, cut, matcher, params, index)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
         verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
@@ -129,8 +130,10 @@ def _matches(
     chance: Chance,
     detected: DetectedObjects,
     regions: RegionColumns,
+    cut: Container[str | None],
     matcher: TextMatcher,
     params: MatchBrandsParams,
+    index: BrandIndex,
 ) -> tuple[dict[str, Match], list[Join]]:
     """The match of each track with a text, and the names that neighbours spell together."""
     matches = matcher.first_pass(readings, chance)
@@ -140,6 +143,9 @@ def _matches(
     joined = {t for join in joins for t in join.tracks}
     alone = {t: match for t, match in matches.items() if t not in joined}  # joined tracks are already matched
     matches |= matcher.match_occluded(alone, readings, spelled_out, detected.regions)
+    if params.join_neighbours:
+        left = {t: match for t, match in matches.items() if t in alone and not match.hits and not index.is_excluded(match.text)}
+        joins += join_around_occluders(regions, tracks, left, spelled_out, cut, index, params)
     return matches, joins
 
 

@@ -145,7 +145,9 @@ def occluded_between(
     if min(a, b) < SHORTEST_BESIDE or a + b < max(SHORTEST_AROUND, n / 2):
         return None
     begins = [at for at in (range(n - a - b) if cut[0] else (0,)) if fold(name[at : at + a]) == fold(before.key)]
-    ends = [at for at in (range(a + 1, n - b + 1) if cut[1] else (n - b,)) if fold(name[at : at + b]) == fold(after.key)]
+    ends = [
+        at for at in (range(a + 1, n - b + 1) if cut[1] else (n - b,)) if fold(name[at : at + b]) == fold(after.key)
+    ]
     has_words = len(spelling.cuts) <= n  # in Chinese or Thai each letter is a word
     if not any(
         begin + a < end and not (has_words and {begin + a, end} <= spelling.cuts) for begin in begins for end in ends

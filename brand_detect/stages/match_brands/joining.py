@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,7 +54,14 @@ def join_neighbours(
     found = [join for join in joins if join and join.confidence * join.hit.score >= min_confidence]
     paths_found = {join.tracks for join in found}
     found = [join for join in found if not _takes_a_board(join, matches, bound, paths_found)]
-    return _apart(sorted(found, key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks)))
+    found.sort(key=lambda j: (-len(key_of(j.hit.alias)) * j.hit.score, j.tracks))
+    used: set[str] = set()
+    chosen: list[Join] = []
+    for join in found:
+        if used.isdisjoint(join.tracks):
+            used.update(join.tracks)
+            chosen.append(join)
+    return chosen
 
 
 def join_around_occluders(
@@ -68,7 +75,8 @@ def join_around_occluders(
 ) -> list[Join]:
     """Finds names that other tracks spell out in pairs of ``matches`` beside an occluder: RE, ANCE behind a player.
 
-    Each track is part of at most one, the best read first.
+    A piece beside several others, before and behind whom the player passes, is part of the best read pair; the others
+    are the same brand by themselves.
 
     Args:
         matches: of tracks without a brand.
@@ -82,15 +90,19 @@ def join_around_occluders(
     for a, b, _ in related_tracks(regions, are_parts, are_parts, follows_occluder):
         pair, both = (tracks[a], tracks[b]), (matches[tracks[a]], matches[tracks[b]])
         at_edge = both[0].reading.region_id in cut, both[1].reading.region_id in cut
-        texts = both[0].text, both[1].text
-        hits = index.find_occluded_between(*texts, keys, min_fuzzy_length=params.min_fuzzy_length, cut=at_edge)
-        confidence = min(match.confidence for match in both)
-        found += [
-            Join(pair, spans(texts), " ".join(texts), confidence, hit)
-            for hit in hits
-            if confidence * hit.score >= params.min_confidence
-        ]
-    return _apart(sorted(found, key=lambda j: (-j.hit.score * j.confidence, j.tracks)))
+        texts, confidence = (both[0].text, both[1].text), min(match.confidence for match in both)
+        for hit in index.find_occluded_between(*texts, keys, min_fuzzy_length=params.min_fuzzy_length, cut=at_edge):
+            if confidence * hit.score >= params.min_confidence:
+                found.append(Join(pair, spans(texts), " ".join(texts), confidence, hit))
+    brands: dict[str, str] = {}  # by track
+    chosen: list[Join] = []
+    for join in sorted(found, key=lambda j: (-j.hit.score * j.confidence, j.tracks)):
+        own = [i for i, track in enumerate(join.tracks) if track not in brands]
+        if own and all(brands.get(track, join.hit.brand_id) == join.hit.brand_id for track in join.tracks):
+            brands |= dict.fromkeys(join.tracks, join.hit.brand_id)
+            tracks_left, parts = tuple(join.tracks[i] for i in own), tuple(join.parts[i] for i in own)
+            chosen.append(replace(join, tracks=tracks_left, parts=parts))
+    return chosen
 
 
 def neighbours(
@@ -117,17 +129,6 @@ def paths_between(
         for _ in range(MOST_PIECES - 1):
             paths = [(*p, n) for p in paths for n in nexts.get(p[-1], ()) if n not in p]
             yield from (path for path in paths if may_end(path[-1]))
-
-
-def _apart(joins: Iterable[Join]) -> list[Join]:
-    """The joins of which no two share a track; the first of them counts."""
-    used: set[str] = set()
-    chosen: list[Join] = []
-    for join in joins:
-        if used.isdisjoint(join.tracks):
-            used.update(join.tracks)
-            chosen.append(join)
-    return chosen
 
 
 def _join(path: tuple[str, ...], matches: Mapping[str, Match], matcher: TextMatcher) -> Join | None:

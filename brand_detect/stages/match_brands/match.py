@@ -144,7 +144,11 @@ def _matches(
     alone = {t: match for t, match in matches.items() if t not in joined}  # joined tracks are already matched
     matches |= matcher.match_occluded(alone, readings, spelled_out, detected.regions)
     if params.join_neighbours:
-        left = {t: match for t, match in matches.items() if t in alone and not match.hits and not index.is_excluded(match.text)}
+        left = {
+            t: match
+            for t, match in matches.items()
+            if t in alone and not match.hits and not index.is_excluded(match.text)
+        }
         joins += join_around_occluders(regions, tracks, left, spelled_out, cut, index, params)
     return matches, joins
 

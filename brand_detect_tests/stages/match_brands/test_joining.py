@@ -8,7 +8,7 @@ from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.stages.match_brands.match import match_brands
 from brand_detect_tests.support.matching import INDEX, SCENES, match, open_texts, verdicts
-from brand_detect_tests.support.payloads import detected, frames, region, scenes, text, texts
+from brand_detect_tests.support.payloads import detected, frames, reading, region, scenes, text, texts
 
 LEFT, RIGHT, BELOW = (100, 100, 100, 50), (220, 105, 200, 50), (110, 160, 180, 50)
 FAR, LOWER = (500, 100, 200, 50), (100, 300, 200, 50)
@@ -117,6 +117,56 @@ def test_one_board_in_two_lines_is_one_brand_by_its_whole_name():
     }
     [whole] = match([region(0, "a")], {"a": "ROLEX PARIS MASTERS"}, index=EVENTS).verdicts.to_pylist()
     assert whole["brand"] == "Rolex Paris Masters"
+
+
+# beside an occluder
+
+EARLIER = (700, 100, 320, 50)
+FIRST, LAST = (200, 600, 80, 50), (360, 605, 160, 50)  # of the same board, behind a player
+
+
+def behind_a_player(regions, said, **changes):
+    """What is found on a board of Emirates, and in the ``regions`` of a later frame."""
+    found = verdicts(match([region(0, "whole", EARLIER), *regions], {"whole": "EMIRATES", **said}, **changes))
+    assert found.pop(("whole",)) == ("resolved", "Emirates", "exact")
+    return found
+
+
+EMIRATES = ("resolved", "Emirates", "joined")
+
+
+def test_a_name_behind_a_player_is_the_one_that_another_track_spells_out():
+    pieces = [region(1, "b", LAST), region(1, "a", FIRST)]
+    assert behind_a_player(pieces, {"a": "EM", "b": "TES"}) == {("a", "b"): EMIRATES}
+    assert behind_a_player(pieces, {"a": "EM", "b": "TES"}, join_neighbours=False) == {}
+    assert verdicts(match(pieces, {"a": "EM", "b": "TES"})) == {}  # no track spells it out
+
+
+@pytest.mark.parametrize("place", [(600, 605, 160, 50), (360, 680, 160, 50), (360, 560, 320, 200), (60, 600, 100, 50)])
+def test_pieces_apart_or_of_another_size_are_no_name_behind_a_player(place):
+    assert behind_a_player([region(1, "a", FIRST), region(1, "b", place)], {"a": "EM", "b": "TES"}) == {}
+
+
+def test_a_piece_that_the_pictures_edge_cuts_off_may_lack_the_end():
+    cut, apart = (1760, 605, 160, 50), (1740, 605, 160, 50)
+    for place, found in ((cut, {("a", "b"): EMIRATES}), (apart, {})):
+        pieces = [region(1, "a", (1600, 600, 80, 50)), region(1, "b", place)]
+        rows = [reading(pieces[0], "EM"), reading(pieces[1], "RAT")]
+        assert behind_a_player(pieces, {"a": "EM", "b": "RAT"}, readings=rows) == found
+
+
+def test_a_player_who_walks_past_a_board_leaves_one_verdict_for_each_piece():
+    walking = [region(f, "a", FIRST) for f in (1, 2)] + [region(1, "b", LAST), region(2, "c", (400, 605, 120, 50))]
+    found = behind_a_player(walking, {"a": "EM", "b": "ATES", "c": "TES"})
+    assert found == {("a", "b"): EMIRATES, ("c",): EMIRATES}
+
+
+def test_a_piece_is_part_of_one_brand():
+    said = {"other": "EMIDATO", "a": "EMI", "b": "TES", "c": "TO"}
+    index = LexiconIndex(parse_catalog(b"[Emirates, Emidato]", "b.yaml"))
+    walking = [region(f, "a", FIRST) for f in (1, 2)] + [region(1, "b", LAST), region(2, "c", LAST)]
+    found = behind_a_player([region(0, "other", (700, 300, 320, 50)), *walking], said, index=index)
+    assert found == {("other",): ("resolved", "Emidato", "exact"), ("a", "b"): EMIRATES}
 
 
 def test_short_names_are_not_made_of_pieces_and_joining_can_be_off():

@@ -7,7 +7,7 @@ try, and which candidates win.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -137,7 +137,8 @@ def occluded_between(
     """Matches two texts beside an occluder to ``spelling``: RE and ANCE to RELIANCE, behind a player.
 
     They begin and end the name; ``cut`` says at which end the picture's edge may hide more of it. The two hold at least
-    half of its letters, and what is hidden between them is not made of whole words. ``score`` as for ``occluded``.
+    half of its letters, and what is hidden between them is not made of whole words. ``score`` as for ``occluded``; what
+    the edge cuts off costs nothing.
     """
     name, n, a, b = spelling.key, len(spelling.key), len(before.key), len(after.key)
     if spelling.whole_line or spelling.exactly or n < min_fuzzy_length:
@@ -149,11 +150,12 @@ def occluded_between(
         at for at in (range(a + 1, n - b + 1) if cut[1] else (n - b,)) if fold(name[at : at + b]) == fold(after.key)
     ]
     has_words = len(spelling.cuts) <= n  # in Chinese or Thai each letter is a word
-    if not any(
-        begin + a < end and not (has_words and {begin + a, end} <= spelling.cuts) for begin in begins for end in ends
-    ):
-        return None
-    return Candidate(0, a + b, spelling, 1 - OCCLUSION_COST * (n - a - b) / n, exact=False)
+    hidden = [
+        end - begin - a
+        for begin, end in product(begins, ends)
+        if begin + a < end and not (has_words and {begin + a, end} <= spelling.cuts)
+    ]
+    return Candidate(0, a + b, spelling, 1 - OCCLUSION_COST * min(hidden) / n, exact=False) if hidden else None
 
 
 def _has_number(line: Line, begin: int, end: int) -> bool:

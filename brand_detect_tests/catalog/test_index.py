@@ -570,9 +570,9 @@ def test_what_may_be_a_part_of_two_brands_is_part_of_neither():
         ("EMI", "ES", "", "Emirates", 0.7),
         ("EM", "IRATES", "", "", 0),  # nothing is hidden
         ("EM", "RAT", "", "", 0),
-        ("EM", "RAT", "after", "Emirates", 0.7),
+        ("EM", "RAT", "after", "Emirates", 0.9),  # what the edge cuts off is not hidden
         ("MI", "TES", "", "", 0),
-        ("MI", "TES", "before", "Emirates", 0.7),
+        ("MI", "TES", "before", "Emirates", 0.8),
         ("MI", "TES", "after", "", 0),
         ("EM", "RAX", "after", "", 0),
         ("E", "RATES", "", "", 0),  # a single letter

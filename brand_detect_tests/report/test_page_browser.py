@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import APIResponse, Browser, Dialog, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Route, expect
 
 from brand_detect.domain.contracts.compile_report import (
     BRANDS,
@@ -944,14 +944,17 @@ def test_who_comes_back_finds_what_was_typed_and_what_others_said(tab: Tab, serv
 
 
 def test_an_answer_from_before_a_correction_does_not_remove_it(tab: Tab, service: Service) -> None:
-    tab.page.goto(service.url)
+    with tab.page.expect_response(re.compile("/reviews$")) as before:
+        tab.page.goto(service.url)
+    answer = before.value.json()
+    assert answer["reviews"] == []
     tab.page.get_by_label("Your name").fill("Mia")
     tab.bars("Cola").click()
-    early: list[tuple[Route, APIResponse]] = []
+    late: list[Route] = []
 
     def hold(route: Route) -> None:
-        if route.request.method == "GET" and not early:
-            early.append((route, route.fetch()))
+        if route.request.method == "GET" and not late:
+            late.append(route)
         else:
             route.continue_()
 
@@ -960,10 +963,9 @@ def test_an_answer_from_before_a_correction_does_not_remove_it(tab: Tab, service
         tab.page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
     tab.panel.get_by_role("button", name="Right", exact=True).click()
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
-    [(route, answer)] = early
-    assert answer.json()["reviews"] == []
+    [route] = late
     with tab.page.expect_response(lambda response: "accept" in response.text()):
-        route.fulfill(response=answer)
+        route.fulfill(json=answer)
     expect(tab.page.get_by_role("button", name="Apply 1 correction")).to_be_enabled()
     expect(tab.panel.locator(".badge.pending")).to_have_text("accepted, pending")
 

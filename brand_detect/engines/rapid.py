@@ -60,7 +60,8 @@ class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
     The picture is searched twice: at full size for small print, and at a third of it for letters so large that the
-    network misses them as shapes, which costs a fifth more.
+    network misses them as shapes, which costs a fifth more. Small parts of it, where no such letters fit, are
+    searched once.
 
     Args:
         longest_side_px: longest side of the network's input.
@@ -87,7 +88,7 @@ class RapidTextDetector:
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             fine = self._search(image, window, scale)
-            if max(height, width) * scale > SHORTEST_SIDE_PX:
+            if max(window.right - window.left, window.bottom - window.top) * scale > SHORTEST_SIDE_PX:
                 fine += _not_covered(self._search(image, window, scale / COARSE), fine)
             found += _not_covered(fine, found)
         return found

@@ -116,6 +116,21 @@ def test_text_in_two_windows_is_found_once(picture, detector):
     assert len(detector.detect(picture, areas)) == len(WORDS)
 
 
+def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(detector, monkeypatch):
+    sides: list[tuple[int, int]] = []
+
+    def seen(batches, _):
+        sides.append(batches[0].shape[1:3])
+        return [[]]
+
+    monkeypatch.setattr(detector._net, "map", seen)
+    detector.detect(np.zeros((1080, 1920, 3), np.uint8))
+    assert sides == [(1152, 1984), (416, 704)]
+    sides.clear()
+    detector.detect(np.zeros((1080, 1920, 3), np.uint8), [Area(0, 0, 200, 200), Area(0, 800, 1900, 900)])
+    assert sorted(sides) == [(160, 704), (384, 384), (384, 1984)]
+
+
 def test_readings_come_in_the_order_of_the_crops(reader):
     words = ["A", "EMIRATES STADIUM", "VISA", "Hisense", "15"]
     readings = reader.read([crop(w) for w in words])

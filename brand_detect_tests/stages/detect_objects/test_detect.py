@@ -435,6 +435,19 @@ def test_what_a_duplicate_shows_and_its_kept_frame_hides_is_found():
     assert set(found.tracks["end_s"].to_pylist()) == {4.5}
 
 
+def test_a_logo_on_a_kept_frame_stays_beside_a_larger_region_around_it_on_a_duplicate():
+    scene = board_scene([5] * 9)
+    scene.kind = RegionKind.logo
+    for i in range(9):
+        scene.boxes[i] = [(200, 100, 60, 40)]
+    for i in (6, 7, 8):
+        paste(scene.pictures[i], (300, 90, 200, 100), seed=20)
+        scene.boxes[i].append((180, 80, 330, 130))
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    regions = [(r["seen_on"], round(r["x_px"]), round(r["w_px"])) for r in found.regions.to_pylist()]
+    assert sorted(regions) == [([0, 4, 8], 200, 60), ([8], 180, 330)]
+
+
 def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
     scene = board_scene([5] * 9)
     found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))

@@ -11,7 +11,6 @@ from brand_detect.domain.protocols import Area, Image, Region
 
 LONGEST_SIDE_PX = 960
 SMALLEST_PX, LARGEST = 8, 0.95  # shortest side, and longest side as a share of the picture's
-MOST_ENLARGED = 2.0  # in small pictures edges run together
 GAPS_PX = (1, 3, 5, 9, 15)  # gaps over which edges are joined, in turn
 CANNY = (60, 160)
 RIM = 0.25  # width of a box's surroundings, as a share of its sides
@@ -26,7 +25,6 @@ class ContourLogoDetector:
     Args:
         min_score: lowest score of a region, 0 to 1.
         most: most regions per picture, best first.
-        longest_side_px: of the picture that is searched: it is shrunk to it, or enlarged up to ``MOST_ENLARGED`` times.
     """
 
     kind = RegionKind.logo
@@ -43,14 +41,11 @@ class ContourLogoDetector:
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
         import cv2
 
-        scale = min(MOST_ENLARGED, self._longest_side_px / max(image.shape[:2]))
-        smoothing = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=smoothing), np.uint8)
+        scale = min(1.0, self._longest_side_px / max(image.shape[:2]))
+        seen = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         boxes = contours(seen)
         sides = boxes[:, 2:] - boxes[:, :2]
-        boxes = boxes[
-            (sides.min(axis=1) >= SMALLEST_PX * max(1.0, scale)) & (sides.max(axis=1) <= LARGEST * max(seen.shape[:2]))
-        ]
+        boxes = boxes[(sides.min(axis=1) >= SMALLEST_PX) & (sides.max(axis=1) <= LARGEST * max(seen.shape[:2]))]
         contrast = edge_contrast(seen, boxes).clip(min=0)
         scores = contrast / (contrast + STRONG)
         kept = [i for i in best_apart(boxes, scores, self._most, SAME_IOU) if scores[i] >= self._min_score]

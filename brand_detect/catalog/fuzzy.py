@@ -109,18 +109,13 @@ class FuzzyMatcher:
                 yield Candidate(begin, end, spelling, score, exact=False, complete=complete)
 
 
-def occluded(
-    line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_length: int, digits: bool
-) -> Candidate | None:
+def occluded(line: Line, spelling: Spelling, fuzzy_score: float, min_fuzzy_length: int) -> Candidate | None:
     """Matches the whole ``line`` to ``spelling`` with one contiguous run of characters occluded, e.g. by a player.
 
     Missing whole words do not count as occluded: NEW ZEALAND is not AIR NEW ZEALAND. ``score`` is 1 - edits / letters
-    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one ``CONFUSION_COST``. ``digits``
-    says whether the line has any.
+    of the name: an occluded letter counts ``OCCLUSION_COST`` of an edit, a confused one ``CONFUSION_COST``.
     """
-    if spelling.whole_line or spelling.exactly or (spelling.has_digit and not digits):
-        return None
-    if len(line.key) < spelling.brand.min_length or len(spelling.key) < min_fuzzy_length:
+    if not _may_be_occluded(spelling, line.key, min_fuzzy_length):
         return None
     occlusion = OCCLUSION_COST * (len(spelling.key) - len(line.key))
     most = (1 - fuzzy_score) * len(spelling.key) + 1e-9
@@ -132,16 +127,21 @@ def occluded(
 
 
 def occluded_between(
-    before: Line, after: Line, spelling: Spelling, min_fuzzy_length: int, cut: tuple[bool, bool]
+    before: Line,
+    after: Line,
+    spelling: Spelling,
+    fuzzy_score: float,
+    min_fuzzy_length: int,
+    cut: tuple[bool, bool],
 ) -> Candidate | None:
     """Matches two texts beside an occluder to ``spelling``: RE and ANCE to RELIANCE, behind a player.
 
-    They begin and end the name; ``cut`` says at which end the picture's edge may hide more of it. The two hold at least
-    half of its letters, and what is hidden between them is not made of whole words. ``score`` as for ``occluded``; what
-    the edge cuts off costs nothing.
+    They begin and end the name; ``cut`` says at which end the picture's edge may hide more of it, if they hold at least
+    half of its letters. What is hidden between them is not made of whole words. ``score`` as for ``occluded``; what the
+    edge cuts off costs nothing.
     """
     name, n, a, b = spelling.key, len(spelling.key), len(before.key), len(after.key)
-    if spelling.whole_line or spelling.exactly or n < min_fuzzy_length:
+    if not _may_be_occluded(spelling, before.key + after.key, min_fuzzy_length):
         return None
     if min(a, b) < SHORTEST_BESIDE or a + b < max(SHORTEST_AROUND, n / 2):
         return None
@@ -155,7 +155,16 @@ def occluded_between(
         for begin, end in product(begins, ends)
         if begin + a < end and not (has_words and {begin + a, end} <= spelling.cuts)
     ]
-    return Candidate(0, a + b, spelling, 1 - OCCLUSION_COST * min(hidden) / n, exact=False) if hidden else None
+    score = 1 - OCCLUSION_COST * min(hidden, default=n) / n
+    return Candidate(0, a + b, spelling, score, exact=False) if score >= fuzzy_score - 1e-9 else None
+
+
+def _may_be_occluded(spelling: Spelling, read: str, min_fuzzy_length: int) -> bool:
+    """Whether ``read`` may be what is left of the name: it may match approximately, is long enough, and has digits if
+    the name has any."""
+    if spelling.whole_line or spelling.exactly or (spelling.has_digit and not any(map(str.isdigit, read))):
+        return False
+    return len(read) >= spelling.brand.min_length and len(spelling.key) >= min_fuzzy_length
 
 
 def _has_number(line: Line, begin: int, end: int) -> bool:

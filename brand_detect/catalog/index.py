@@ -4,10 +4,10 @@ import math
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import pairwise
 
 from rapidfuzz import fuzz, process
@@ -154,35 +154,49 @@ class LexiconIndex:
     ) -> list[Hit]:
         """Matches ``text`` to a name among ``keys`` with one contiguous run of characters occluded.
 
-        Finds nothing if several brands match, or if ``text`` is itself a name, a number or only everyday words.
+        Finds nothing if several brands match, or if the text is itself a name, a number or only everyday words.
         ``min_fuzzy_length`` limits the length of the name, a brand's own ``min_length`` that of ``text``.
         """
         line = line_of(text)
-        if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
-            return []
-        digits = any(c.isdigit() for c in line.key)
-        if digits and not any(c.isalpha() for c in line.key):
-            return []
-        found: dict[str, Candidate] = {}
-        for spelling in filter(None, map(self._by_key.get, keys)):
-            candidate = occluded(line, spelling, fuzzy_score, min_fuzzy_length, digits)
-            if candidate and not self._is_excluded_at(line, candidate):
-                found[spelling.brand.brand_id] = candidate
-        return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
+        return self._one_hit(line, keys, partial(occluded, line), fuzzy_score, min_fuzzy_length)
 
     def find_occluded_between(
-        self, before: str, after: str, keys: tuple[str, ...], *, min_fuzzy_length: int, cut: tuple[bool, bool]
+        self,
+        before: str,
+        after: str,
+        keys: tuple[str, ...],
+        *,
+        fuzzy_score: float,
+        min_fuzzy_length: int,
+        cut: tuple[bool, bool],
     ) -> list[Hit]:
         """Matches the texts beside an occluder to a name among ``keys`` (``occluded_between``): RE, ANCE.
 
-        The hit is one in both texts, joined by a space. Finds nothing if several brands match.
+        The hit is one in both texts, joined by a space. Finds nothing as ``find_occluded``.
         """
-        first, last, line = line_of(before), line_of(after), line_of(f"{before} {after}")
+        match = partial(occluded_between, line_of(before), line_of(after), cut=cut)
+        return self._one_hit(line_of(f"{before} {after}"), keys, match, fuzzy_score, min_fuzzy_length)
+
+    def _one_hit(
+        self,
+        line: Line,
+        keys: tuple[str, ...],
+        match: Callable[[Spelling, float, int], Candidate | None],
+        fuzzy_score: float,
+        min_fuzzy_length: int,
+    ) -> list[Hit]:
+        """The brand of ``keys`` that alone matches ``line``, which is no name, number or everyday words itself."""
+        if line.key in self._by_key or all(is_everyday_word(line.key[a:b]) for a, b in pairwise(line.cuts)):
+            return []
+        if any(map(str.isdigit, line.key)) and not any(map(str.isalpha, line.key)):
+            return []
         found: dict[str, Candidate] = {}
         for spelling in filter(None, map(self._by_key.get, keys)):
-            candidate = occluded_between(first, last, spelling, min_fuzzy_length, cut)
+            candidate = match(spelling, fuzzy_score, min_fuzzy_length)
             if candidate and not self._is_excluded_at(line, candidate):
-                found[spelling.brand.brand_id] = candidate
+                known = found.setdefault(spelling.brand.brand_id, candidate)
+                if candidate.score > known.score:
+                    found[spelling.brand.brand_id] = candidate
         return [_hit(line, candidate) for candidate in found.values()] if len(found) == 1 else []
 
     def find_likely(self, lattice: Lattice) -> list[Hit]:

@@ -542,7 +542,14 @@ class BrandIndex(Protocol):
         ...
 
     def find_occluded_between(
-        self, before: str, after: str, keys: tuple[str, ...], *, min_fuzzy_length: int, cut: tuple[bool, bool]
+        self,
+        before: str,
+        after: str,
+        keys: tuple[str, ...],
+        *,
+        fuzzy_score: float,
+        min_fuzzy_length: int,
+        cut: tuple[bool, bool],
     ) -> list[Hit]:
         """Matches the texts beside an occluder, joined by a space, to a name among ``keys``; at most one hit.
 

@@ -29,6 +29,7 @@ BORDER_PX = 32  # border around the network's input: it misses text that touches
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 COARSE = 3  # the picture is reduced by it for large letters; by 2 takes half as long again and finds no more brands
 WINDOW_STEP_PX = 320
+SMALL_PX = 640  # longest side of a part of the picture that is not searched for large letters
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
 MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off
 MAP_THRESHOLD = 0.3
@@ -60,8 +61,8 @@ class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
     The picture is searched twice: at full size for small print, and at a third of it for letters so large that the
-    network misses them as shapes, which costs a fifth more. Small parts of it, where no such letters fit, are
-    searched once.
+    network misses them as shapes, which costs a fifth more. Parts of it up to ``SMALL_PX`` are searched once: letters
+    as large as they are may be missed there.
 
     Args:
         longest_side_px: longest side of the network's input.
@@ -88,7 +89,8 @@ class RapidTextDetector:
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             fine = self._search(image, window, scale)
-            if max(window.right - window.left, window.bottom - window.top) * scale > SHORTEST_SIDE_PX:
+            is_small = max(window.right - window.left, window.bottom - window.top) * scale <= SMALL_PX
+            if max(height, width) * scale > SHORTEST_SIDE_PX and not is_small:
                 fine += _not_covered(self._search(image, window, scale / COARSE), fine)
             found += _not_covered(fine, found)
         return found

@@ -73,7 +73,7 @@ def follows_occluder(r: RegionColumns, lines: Ints, nexts: Ints) -> Mask:
     """Whether each of ``nexts`` may continue its line of text to the right of what hides a part of it."""
     low, high = np.minimum(r.h[lines], r.h[nexts]), np.maximum(r.h[lines], r.h[nexts])
     across, _ = _overlap(r, lines, nexts)
-    beside = _is_beside(r, lines, nexts, OCCLUDER_GAP * low) & (r.x[nexts] > r.x[lines]) & (across <= TOUCH * low)
+    beside = _is_beside(r, lines, nexts, OCCLUDER_GAP * low) & (r.x[nexts] > r.x[lines]) & (across < 0)
     return beside & (high <= LIKE_HEIGHTS * low)
 
 

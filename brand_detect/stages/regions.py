@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import inner_quads
+from brand_detect.domain.geometry import EDGE, inner_quads
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,7 +21,11 @@ ROOM = 0.25
 
 
 class RegionColumns:
-    """Columns of REGIONS as arrays. ``track`` is the index into the tracks."""
+    """Columns of REGIONS as arrays. ``track`` is the index into the tracks.
+
+    ``cut_left`` and ``cut_right`` say whether the picture's left or right edge cuts the region off. Boxes end at the
+    edge, so the rightmost one tells how wide the picture is.
+    """
 
     def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
         place = {track: i for i, track in enumerate(tracks)}
@@ -32,6 +36,10 @@ class RegionColumns:
         )
         self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
         self.hash = regions["crop_hash"].to_numpy()
+        at_edge = regions["at_edge"].fill_null(False).to_numpy()
+        right, width = self.x + self.w, (self.x + self.w).max(initial=0.0)
+        self.cut_left = at_edge & (self.x <= EDGE * width)
+        self.cut_right = at_edge & (right >= (1 - EDGE) * width)
         self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
 
 

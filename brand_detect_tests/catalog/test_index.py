@@ -390,7 +390,7 @@ def test_an_index_without_a_brand_is_that_of_the_list_without_it():
             limits = {"fuzzy_score": 0.7, "min_fuzzy_length": 3}
             yield text, index.find(text, **limits), index.find(text, **limits, expected=True, certain=True)
             yield index.rivals(text, **limits), index.find_occluded(text, keys, **limits), index.near(text, 1)
-            yield index.find_occluded_between(text[:3], text[-3:], keys, min_fuzzy_length=3, cut=(False, False))
+            yield index.find_occluded_between(text[:3], text[-3:], keys, **limits, cut=(False, False))
             yield index.named(text), index.is_excluded(text), index.may_begin(text), index.may_end(text)
             yield index.find_likely(read), index.may_hold(read), index.find_abridged(read, read)
         yield [(index.by_chance(s.key), index.crowding(s.key)) for s in index._by_key.values()]
@@ -583,7 +583,9 @@ def test_what_may_be_a_part_of_two_brands_is_part_of_neither():
 def test_a_name_is_known_by_what_stands_before_and_behind_an_occluder(before, after, cut, brand, score):
     index = LexiconIndex(parse_catalog(b"- Emirates\n- {name: Rather, excluded_texts: [RA ER]}", "b.yaml"))
     at_edge = cut == "before", cut == "after"
-    hits = index.find_occluded_between(before, after, ("emirates", "rather"), min_fuzzy_length=5, cut=at_edge)
+    hits = index.find_occluded_between(
+        before, after, ("emirates", "rather"), fuzzy_score=0.6, min_fuzzy_length=5, cut=at_edge
+    )
     found = [(h.brand, round(h.score, 6), h.start, h.end) for h in hits]
     assert found == ([(brand, score, 0, len(f"{before} {after}"))] if brand else [])
 
@@ -592,7 +594,11 @@ def test_a_name_is_known_by_what_stands_before_and_behind_an_occluder(before, af
     ("name", "before", "after", "found"),
     [
         ("Air New Zealand", "AIR", "ZEALAND", False),  # a whole word is no occlusion
-        ("Air New Zealand", "AIR", "LAND", True),
+        ("Air New Zealand", "AIR NEW", "ALAND", True),
+        ("Under Armour", "UNDER", "OUR", False),  # everyday words
+        ("Toshiba", "70", "184", False),  # numbers
+        ("Plus500", "PL", "SOO", False),  # no digit is read of a name that has some
+        ("{name: Emirates, min_length: 8}", "EM", "RATES", False),
         ("{name: Emirates, whole_line: true}", "EM", "RATES", False),
         ("{name: Emirates, excluded_texts: [EM RATES]}", "EM", "RATES", False),
         ("{name: Faucet, included_texts: [Emirates]}", "EM", "RATES", False),
@@ -603,13 +609,20 @@ def test_a_name_is_known_by_what_stands_before_and_behind_an_occluder(before, af
 def test_what_stands_beside_an_occluder_may_be_no_name(name, before, after, found):
     index = LexiconIndex(parse_catalog(f"- {name}".encode(), "b.yaml"))
     keys = tuple(s.key for s in index._spellings)
-    limits = {"min_fuzzy_length": 5, "cut": (False, False)}
+    limits = {"fuzzy_score": 0.6, "min_fuzzy_length": 5, "cut": (False, False)}
     assert bool(index.find_occluded_between(before, after, keys, **limits)) == found
+
+
+def test_of_a_brands_names_the_likeliest_stands_beside_an_occluder():
+    index = LexiconIndex(parse_catalog(b"- {name: Emirates, aliases: [Emirszates]}", "b.yaml"))
+    limits = {"fuzzy_score": 0.6, "min_fuzzy_length": 5, "cut": (False, False)}
+    for keys in (("emirates", "emirszates"), ("emirszates", "emirates")):
+        assert [h.alias for h in index.find_occluded_between("EMIR", "TES", keys, **limits)] == ["Emirates"]
 
 
 def test_what_stands_beside_an_occluder_may_be_two_names():
     index = LexiconIndex(parse_catalog(b"[Zarvaro, Zartaro]", "b.yaml"))
-    limits = {"min_fuzzy_length": 5, "cut": (False, False)}
+    limits = {"fuzzy_score": 0.6, "min_fuzzy_length": 5, "cut": (False, False)}
     assert [h.brand for h in index.find_occluded_between("ZAR", "RO", ("zarvaro",), **limits)] == ["Zarvaro"]
     assert index.find_occluded_between("ZAR", "RO", ("zarvaro", "zartaro"), **limits) == []
 

@@ -104,19 +104,17 @@ class Tracker:
         for i, one in enumerate(found):
             views = [(track, seen) for track, seen in self._seen.values() if seen.region.kind == one.region.kind]
             boxes, box = np.array([seen.box for _, seen in views]).reshape(-1, 4), one.box[None]
-            if one.region.kind == RegionKind.text:  # a line may be found in parts; logos and objects lie in each other
-                within, covered = coverage(boxes, box), coverage(box, boxes)[0]
-            else:
-                within = box_iou(boxes, box)[:, 0]
-                covered = within.max(initial=0.0)
-            parts = [view for view, share in zip(views, within, strict=True) if share >= SAME_REGION]
+            within = coverage(boxes, box) >= SAME_REGION
+            if one.region.kind != RegionKind.text:  # logos and objects lie within others, such as a cup and its name
+                within &= box_iou(boxes, box)[:, 0] >= TRACK_IOU
+            parts = [view for view, is_within in zip(views, within, strict=True) if is_within]
             if parts and one.area_frac > LARGER * sum(seen.area_frac for _, seen in parts):
                 for track, _ in parts[1:]:
                     self._drop(track)
                 self._put(parts[0][0], one)
             elif parts and one.area_frac * LARGER > parts[0][1].area_frac and _alike(parts[0][1], one):
                 parts[0][1].seen_on.extend(one.seen_on)
-            elif not parts and covered < SAME_REGION:
+            elif not parts and coverage(box, boxes)[0] < SAME_REGION:
                 track = continued.get(i)
                 self._put(self._begin(one) if track is None or id(track) in self._seen else track, one)
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 
@@ -69,40 +70,54 @@ def join_around_occluders(
     tracks: Sequence[str],
     matches: Mapping[str, Match],
     spelled_out: Mapping[str, Collection[str]],
-    cut: Container[str | None],
     index: BrandIndex,
     params: MatchBrandsParams,
 ) -> list[Join]:
     """Finds names that other tracks spell out in pairs of ``matches`` beside an occluder: RE, ANCE behind a player.
 
-    A piece beside several others, before and behind whom the player passes, is part of the best read pair; the others
-    are the same brand by themselves.
+    The two stand so on at least half of the frames that they share, and of those of one of them. A piece beside several
+    others, before and behind whom the player passes, is part of the best read pair; the others are the same brand by
+    themselves.
 
     Args:
         matches: of tracks without a brand.
         spelled_out: keys of the names, by brand.
-        cut: regions that the picture's edge may cut off.
     """
     keys = tuple(sorted(set[str]().union(*spelled_out.values())))
-    names, part = " ".join(map(fold, keys)), {t: fold(key_of(match.text)) for t, match in matches.items()}
-    are_parts = np.array([bool(part.get(t)) and part[t] in names for t in tracks], bool)
+    parts = {fold(key[a:b]) for key in keys for a, b in combinations(range(len(key) + 1), 2)}
+    are_parts = np.array([t in matches and fold(key_of(matches[t].text)) in parts for t in tracks], bool)
+    limits = {"fuzzy_score": params.fuzzy_score_second_pass, "min_fuzzy_length": params.min_fuzzy_length}
+    n_regions = np.bincount(regions.track, minlength=len(tracks))
     found: list[Join] = []
-    for a, b, _ in related_tracks(regions, are_parts, are_parts, follows_occluder):
-        pair, both = (tracks[a], tracks[b]), (matches[tracks[a]], matches[tracks[b]])
-        at_edge = both[0].reading.region_id in cut, both[1].reading.region_id in cut
-        texts, confidence = (both[0].text, both[1].text), min(match.confidence for match in both)
-        for hit in index.find_occluded_between(*texts, keys, min_fuzzy_length=params.min_fuzzy_length, cut=at_edge):
-            if confidence * hit.score >= params.min_confidence:
+    for a, b, n in related_tracks(regions, are_parts, are_parts, follows_occluder):
+        pair, first, last = (tracks[a], tracks[b]), matches[tracks[a]], matches[tracks[b]]
+        texts, confidence = (first.text, last.text), min(first.confidence, last.confidence)
+        for hit in index.find_occluded_between(*texts, keys, **limits, cut=_cut(regions, a, b)):
+            if 2 * n >= min(n_regions[a], n_regions[b]) and confidence * hit.score >= params.min_confidence:
                 found.append(Join(pair, spans(texts), " ".join(texts), confidence, hit))
     brands: dict[str, str] = {}  # by track
     chosen: list[Join] = []
     for join in sorted(found, key=lambda j: (-j.hit.score * j.confidence, j.tracks)):
-        own = [i for i, track in enumerate(join.tracks) if track not in brands]
-        if own and all(brands.get(track, join.hit.brand_id) == join.hit.brand_id for track in join.tracks):
-            brands |= dict.fromkeys(join.tracks, join.hit.brand_id)
-            tracks_left, parts = tuple(join.tracks[i] for i in own), tuple(join.parts[i] for i in own)
-            chosen.append(replace(join, tracks=tracks_left, parts=parts))
+        left = [track for track in join.tracks if track not in brands]
+        if left and all(brands.get(track, join.hit.brand_id) == join.hit.brand_id for track in join.tracks):
+            brands |= dict.fromkeys(left, join.hit.brand_id)
+            chosen.append(join if len(left) == 2 else _alone(join, left[0], matches[left[0]]))
     return chosen
+
+
+def _cut(regions: RegionColumns, first: int, last: int) -> tuple[bool, bool]:
+    """Whether the picture's edge cuts off the first of two tracks on its left, and the last on its right, on a frame
+    that shows both."""
+    of_first, of_last = (np.flatnonzero(regions.track == track) for track in (first, last))
+    _, a, b = np.intersect1d(regions.frame[of_first], regions.frame[of_last], return_indices=True)
+    return bool(regions.cut_left[of_first[a]].any()), bool(regions.cut_right[of_last[b]].any())
+
+
+def _alone(join: Join, track: str, match: Match) -> Join:
+    """One track of ``join`` with its own text."""
+    begin, _ = join.parts[join.tracks.index(track)]
+    start, end = max(0, join.hit.start - begin), min(len(match.text), join.hit.end - begin)
+    return Join((track,), ((0, len(match.text)),), match.text, join.confidence, replace(join.hit, start=start, end=end))
 
 
 def neighbours(

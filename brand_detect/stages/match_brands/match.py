@@ -62,7 +62,8 @@ def match_brands(
       times the reading's confidence; matches under ``min_confidence`` are dropped.
     - Tracks without a match may match names that other tracks of the video spell out: at ``fuzzy_score_second_pass``,
       or with one run of characters occluded.
-    - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``).
+    - Neighbouring tracks are matched as one text, in reading order (``join_neighbours``), and those beside an occluder
+      as what is left of a name that is spelled out (``join_around_occluders``).
     - Tracks without a verdict, and neighbours among them, are scored against all names by what the reader's network saw
       (``lexicon``); verdicts under ``min_probability`` are dropped.
     - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
@@ -78,11 +79,10 @@ def match_brands(
     at_edge = dict(rows_of(detected.regions, "region_id", "at_edge"))
     read = readings_of(texts)
     readings = {t: read[t] for t in tracks if t in read}
-    cut = {region for region, is_cut in at_edge.items() if is_cut}
-    chance = Chance(index, readings, cut)
+    chance = Chance(index, readings, cut={region for region, is_cut in at_edge.items() if is_cut})
     may_be_cut = {region for region, is_cut in at_edge.items() if is_cut is not False}
     matcher = TextMatcher(index, params)
-    matches, joins = _matches(tracks, readings, chance, detected, regions, cut, matcher, params, index)
+    matches, joins = _matches(tracks, readings, chance, detected, regions, matcher, params, index)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
         verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
@@ -130,7 +130,6 @@ def _matches(
     chance: Chance,
     detected: DetectedObjects,
     regions: RegionColumns,
-    cut: Container[str | None],
     matcher: TextMatcher,
     params: MatchBrandsParams,
     index: BrandIndex,
@@ -149,7 +148,7 @@ def _matches(
             for t, match in matches.items()
             if t in alone and not match.hits and not index.is_excluded(match.text)
         }
-        joins += join_around_occluders(regions, tracks, left, spelled_out, cut, index, params)
+        joins += join_around_occluders(regions, tracks, left, spelled_out, index, params)
     return matches, joins
 
 

@@ -448,6 +448,19 @@ def test_a_logo_on_a_kept_frame_stays_beside_a_larger_region_around_it_on_a_dupl
     assert sorted(regions) == [([0, 4, 8], 200, 60), ([8], 180, 330)]
 
 
+@pytest.mark.parametrize("kind", [RegionKind.text, RegionKind.logo])
+@pytest.mark.parametrize(("kept", "later"), [(80, 180), (180, 80)])  # widths that are seen, of 180 px
+def test_a_region_half_hidden_on_one_of_two_duplicates_is_one(kind, kept, later):
+    scene = board_scene([5] * 9)
+    scene.kind = kind
+    for i in range(9):
+        scene.boxes[i] = [(200, 100, kept if i < 6 else later, 40)]
+        if scene.boxes[i][0][2] == 80:
+            paste(scene.pictures[i], (280, 80, 200, 200), seed=20)
+    found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))
+    assert [round(w) for w in found.regions["w_px"].to_pylist()] == [180]
+
+
 def test_a_region_knows_on_which_duplicates_it_can_be_read_again():
     scene = board_scene([5] * 9)
     found = run(scene, [0] * 9, duplicates_of=dict.fromkeys(range(1, 9), 0))

@@ -16,7 +16,7 @@ CONTAINED = 0.5  # share of a region inside another from which it is part of it
 
 LINE_GAP = 1.2  # widest gap between neighbours on a line of text, in heights of the smaller
 STACK_GAP = 0.8  # widest gap between neighbours in a stack of lines, in heights of the smaller
-OCCLUDER_GAP = 3.0  # the same with an occluder between them: a player in front of a board
+OCCLUDER_GAP = 3.0  # widest gap on a line of text with an occluder in it, in heights: a player in front of a board
 TOUCH = 0.3  # largest overlap of the boxes of neighbours on a line, in heights of the smaller
 STACK_TOUCH = 0.5  # the same of neighbours in a stack: a detector draws boxes higher than the letters
 LIKE_HEIGHTS = 2.5  # largest ratio of such neighbours' heights

@@ -12,7 +12,7 @@ from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import Match, TextMatcher
 from brand_detect.stages.neighbours import follows, follows_occluder, related_tracks
-from brand_detect.stages.regions import RegionColumns
+from brand_detect.stages.regions import Ints, RegionColumns
 
 MOST_PIECES = 4  # most regions joined into one name: 100 + LASER + TV
 SHORTEST_JOINED = 5  # fewest letters of a joined name; shorter ones arise by chance
@@ -88,11 +88,12 @@ def join_around_occluders(
     are_parts = np.array([t in matches and fold(key_of(matches[t].text)) in parts for t in tracks], bool)
     limits = {"fuzzy_score": params.fuzzy_score_second_pass, "min_fuzzy_length": params.min_fuzzy_length}
     n_regions = np.bincount(regions.track, minlength=len(tracks))
+    rows = np.split(np.argsort(regions.track, kind="stable"), np.cumsum(n_regions)[:-1])  # by track
     found: list[Join] = []
     for a, b, n in related_tracks(regions, are_parts, are_parts, follows_occluder):
         pair, first, last = (tracks[a], tracks[b]), matches[tracks[a]], matches[tracks[b]]
         texts, confidence = (first.text, last.text), min(first.confidence, last.confidence)
-        for hit in index.find_occluded_between(*texts, keys, **limits, cut=_cut(regions, a, b)):
+        for hit in index.find_occluded_between(*texts, keys, **limits, cut=_cut(regions, rows[a], rows[b])):
             if 2 * n >= min(n_regions[a], n_regions[b]) and confidence * hit.score >= params.min_confidence:
                 found.append(Join(pair, spans(texts), " ".join(texts), confidence, hit))
     brands: dict[str, str] = {}  # by track
@@ -105,12 +106,11 @@ def join_around_occluders(
     return chosen
 
 
-def _cut(regions: RegionColumns, first: int, last: int) -> tuple[bool, bool]:
+def _cut(regions: RegionColumns, first: Ints, last: Ints) -> tuple[bool, bool]:
     """Whether the picture's edge cuts off the first of two tracks on its left, and the last on its right, on a frame
-    that shows both."""
-    of_first, of_last = (np.flatnonzero(regions.track == track) for track in (first, last))
-    _, a, b = np.intersect1d(regions.frame[of_first], regions.frame[of_last], return_indices=True)
-    return bool(regions.cut_left[of_first[a]].any()), bool(regions.cut_right[of_last[b]].any())
+    that shows both. Tracks are given by their rows."""
+    _, a, b = np.intersect1d(regions.frame[first], regions.frame[last], return_indices=True)
+    return bool(regions.cut_left[first[a]].any()), bool(regions.cut_right[last[b]].any())
 
 
 def _alone(join: Join, track: str, match: Match) -> Join:

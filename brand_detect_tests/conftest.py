@@ -32,8 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, for the others to fill in for them: through a real Dagster, then those of the whole."""
-    items.sort(key=lambda item: (item.path.parent.name != "e2e", item.path.parent != Path(__file__).parent))
+    """The longest files first, for others to fill in for them: a real Dagster, browsers, then those of the whole."""
+    here = Path(__file__).parent
+    items.sort(key=lambda i: (i.path.parent.name != "e2e", "browser" not in i.path.stem, i.path.parent != here))
 
 
 @pytest.fixture(scope="session", autouse=True)

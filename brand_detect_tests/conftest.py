@@ -1,8 +1,10 @@
 """Fixtures that every test may use."""
 
 import os
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,8 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those through a real Dagster first: they take longest, and the others fill in for them."""
-    items.sort(key=lambda item: item.path.parent.name != "e2e")
+    """The longest files first, for others to fill in for them: a real Dagster, browsers, then those of the whole."""
+    here = Path(__file__).parent
+    items.sort(key=lambda i: (i.path.parent.name != "e2e", "browser" not in i.path.stem, i.path.parent != here))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +43,14 @@ def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Read once by each test runner: every HTTP client reads them anew, which takes 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         yield
 
 

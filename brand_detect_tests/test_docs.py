@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from brand_detect_tests.support.forked import forking
 from scripts import reference
 
 ROOT = Path(__file__).parents[1]
@@ -43,21 +44,24 @@ def marked_blocks() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """That of the pages' shells."""
+    plain = os.environ | {"DAGSTER_HOME": str(ROOT), "NO_COLOR": "1", "COLUMNS": "160"}
+    with forking(tmp_path_factory.mktemp("docs"), plain) as command:
+        ours = f"{command.parent}{os.pathsep}{Path(sys.executable).parent}"
+        yield plain | {"PATH": f"{ours}{os.pathsep}{os.environ['PATH']}"}
+
+
 @pytest.mark.parametrize(("page", "block"), marked_blocks())
-def test_marked_commands_do_what_the_page_says(page: str, block: str) -> None:
+def test_marked_commands_do_what_the_page_says(page: str, block: str, environment: dict[str, str]) -> None:
     """Lines behind ``$`` are run; each other line must be among what they print."""
     lines = block.splitlines()
     commands = [line[2:] for line in lines if line.startswith("$ ")]
-    env = os.environ | {
-        "DAGSTER_HOME": str(ROOT),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "NO_COLOR": "1",
-        "COLUMNS": "160",
-    }
     run = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
         cwd=ROOT,
-        env=env,
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

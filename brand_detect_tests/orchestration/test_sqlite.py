@@ -5,8 +5,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
+from threading import Barrier
 
 import dagster as dg
 import pytest
@@ -14,7 +17,7 @@ from alembic.script import ScriptDirectory
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy import Engine, event
 
-from brand_detect.orchestration.sqlite import _OPEN_RUNS
+from brand_detect.orchestration.sqlite import _OPEN_RUNS, SqliteEvents
 from brand_detect_tests.support.ended import ended
 from brand_detect_tests.support.pipeline import home_in
 
@@ -66,6 +69,39 @@ def test_migrations_are_read_for_a_new_database_alone(
         assert messages(other, run_id) == messages(live, run_id) != []
         assert other.get_ticks("origin", "selector") == []
     assert read == []
+
+
+def schema(database: Path) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        made = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        return made + connection.execute("SELECT 'at', version_num FROM alembic_version").fetchall()
+
+
+def test_a_runs_database_is_as_dagsters_own_makes_it(tmp_path: Path):
+    """Whichever process comes first, and though the one across runs is gone."""
+    own = SqliteEventLogStorage(str(tmp_path / "own"))
+    with own.run_connection("run"):
+        pass
+    expected = schema(tmp_path / "own" / "run.db")
+    storages = [SqliteEvents(str(tmp_path / "ours")) for _ in range(4)]
+    together = Barrier(len(storages))
+
+    def make(storage: SqliteEvents, run_id: str) -> None:
+        together.wait()
+        with storage.run_connection(run_id):
+            pass
+
+    with ThreadPoolExecutor(len(storages)) as pool:
+        for run_id in ("first", "second", "third"):  # which of them meet is chance
+            list(pool.map(make, storages, [run_id] * len(storages)))
+            assert schema(tmp_path / "ours" / f"{run_id}.db") == expected
+    for file in (tmp_path / "ours").glob("index.db*"):
+        file.unlink()
+    with storages[0].run_connection("fourth"):
+        pass
+    assert schema(tmp_path / "ours" / "fourth.db") == expected
+    for storage in storages:
+        storage.dispose()
 
 
 def test_dagsters_own_storage_reads_the_same_files(live: dg.DagsterInstance, tmp_path: Path):

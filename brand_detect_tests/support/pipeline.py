@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from string import Template
 from tempfile import mkdtemp
@@ -16,7 +16,15 @@ import dagster as dg
 import numpy as np
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from dagster._core.storage.event_log import in_memory as events_in_memory
+from dagster._core.storage.event_log import sql_event_log
+from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
+from dagster._core.storage.runs import in_memory as runs_in_memory
+from dagster._core.storage.runs.in_memory import InMemoryRunStorage
+from dagster._serdes import deserialize_value
 from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, SingletonThreadPool, create_engine
+from sqlalchemy.event import listen
 
 from brand_detect.definitions import build_definitions
 from brand_detect.domain.contracts.detect_objects import RegionKind
@@ -55,6 +63,10 @@ def _migrations(location: str) -> ScriptDirectory:
 # which takes 30 ms; a home has three databases, and one for each run.
 _once = patch.object(ScriptDirectory, "from_config", lambda of: _migrations(of.get_main_option("script_location")))
 _once.start()
+
+# An event that is stored never changes, and each step of a run reads those of the steps above it again.
+_parsed_once = patch.object(sql_event_log, "deserialize_value", lru_cache(256)(deserialize_value))
+_parsed_once.start()
 
 
 def silent(done: float, total: float, unit: str) -> None:
@@ -329,11 +341,29 @@ class Unthreaded(Thread):
         pass
 
 
+def _kept_open(url: str, **_: Any) -> Engine:
+    """An engine with one connection for each thread."""
+    engine = create_engine(url, poolclass=SingletonThreadPool)
+    listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON"))
+    return engine
+
+
+@contextmanager
+def _connected(storage: Any) -> Iterator[Connection]:
+    """Dagster's own makes a connection for each query, and sets it up by two more: an eighth of a run."""
+    with storage._engine.begin() as connection:
+        yield connection
+
+
 @contextmanager
 def _in_memory(folder: Path) -> Iterator[dg.DagsterInstance]:
     """SQLite in memory refuses a second thread that writes at the same time: runs give no sign of life."""
     settings = {"telemetry": {"enabled": False}}
     with (
+        patch.object(events_in_memory, "create_engine", _kept_open),
+        patch.object(runs_in_memory, "create_engine", _kept_open),
+        patch.object(InMemoryEventLogStorage, "_connect", _connected),
+        patch.object(InMemoryRunStorage, "connect", _connected),
         patch.object(liveness, "Thread", Unthreaded),
         dg.DagsterInstance.ephemeral(str(folder), settings=settings) as instance,
     ):

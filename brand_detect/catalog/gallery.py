@@ -90,7 +90,7 @@ class Gallery:
             first = last
         return found
 
-    def false_accept_rate(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+    def false_accept_rate(self, scores: NDArray[Any] | float) -> NDArray[np.float64]:
         """Share of distractors whose score is at least each of ``scores``."""
         counted = 1 - np.searchsorted(self._counted, scores) / len(self._counted)
         beyond = np.maximum(RAREST, _beyond(scores, self._tail, self._excess))

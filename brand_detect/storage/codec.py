@@ -19,6 +19,7 @@ from brand_detect.domain.pipeline import ROOT
 from brand_detect.domain.records import Payload
 
 Value: TypeAlias = JobRequest | Payload
+File: TypeAlias = io.RawIOBase | io.BufferedIOBase
 
 UNVERSIONED = ("notes", "losses", "stats", "summary")
 """Facts about the run rather than the result, excluded from the data version."""
@@ -29,16 +30,14 @@ FACTS = "value.json"
 ROWS = 4096  # of a table that are encoded or decoded at once: 4 MB of embeddings
 
 
-def encode(value: Value) -> Iterator[tuple[str, Callable[[io.RawIOBase], object]]]:
+def encode(value: Value) -> Iterator[tuple[str, Callable[[File], object]]]:
     """Names of a payload's files, with what writes each into a file, ``ROWS`` at a time."""
     if isinstance(value, JobRequest):
         yield FACTS, partial(_write_text, value.model_dump_json(indent=1))
         return
     for name, table in value.tables().items():
-        yield (
-            f"{name}.parquet",
-            partial(pq.write_table, table.cast(value.schemas[name]), compression="zstd", row_group_size=ROWS),
-        )
+        rows = table.cast(value.schemas[name])
+        yield f"{name}.parquet", partial(pq.write_table, rows, compression="zstd", row_group_size=ROWS)
     yield FACTS, partial(_write_text, json.dumps(_facts(value), indent=1))
 
 
@@ -88,8 +87,9 @@ def data_version(value: Value, blobs: Mapping[str, str]) -> str:
             bare = pa.schema([(c.name, c.type) for c in rows.schema])  # without the columns' descriptions
             with pa.ipc.new_stream(_Hashed(digest), bare) as writer:
                 for start in range(0, rows.num_rows, ROWS):
-                    some = pa.concat_tables([rows.slice(start, ROWS), rows.slice(0, 0)])
-                    writer.write_table(some.combine_chunks().cast(bare))  # a copy: a slice's bytes tell its place
+                    # Two parts make a copy: the bytes of a slice also tell where it was cut.
+                    some = pa.concat_tables([rows.slice(start, ROWS), rows.slice(0, 0)]).combine_chunks()
+                    writer.write_table(some.cast(bare))
         facts = {name: fact for name, fact in _facts(value).items() if name not in UNVERSIONED}
         digest.update(json.dumps(facts, sort_keys=True).encode())
     digest.update(json.dumps(sorted(blobs.items())).encode())
@@ -110,7 +110,7 @@ class _Hashed(io.RawIOBase):
         return len(data)
 
 
-def _write_text(text: str, file: io.RawIOBase) -> None:
+def _write_text(text: str, file: File) -> None:
     file.write(text.encode())
 
 

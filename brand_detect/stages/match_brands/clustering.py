@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.verdicts import Cluster, Reason
 from brand_detect.domain.hashes import ALIKE_BITS
-from brand_detect.domain.tables import content_id
+from brand_detect.domain.tables import content_id, places
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.stages.neighbours import contains, related_tracks
 from brand_detect.stages.regions import Floats, Ints, RegionColumns
@@ -69,16 +69,17 @@ def _may_be_a_name(text: str, min_letters: int) -> bool:
 class Clustering:
     """Clusters tracks that read or look alike."""
 
-    def __init__(
-        self, regions: RegionColumns, tracks: Sequence[str], seconds_of: Floats, confidence_of: Mapping[str, float]
-    ) -> None:
+    def __init__(self, regions: RegionColumns, tracks: Sequence[str], seconds_of: Floats, readings: pa.Table) -> None:
         """
         Args:
             seconds_of: seconds on screen by frame.
-            confidence_of: confidence of the reading by region.
+            readings: READINGS.
         """
         self._regions, self._tracks, self._seconds_of = regions, tracks, seconds_of
-        read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
+        readings = readings.sort_by("confidence")  # of a region read twice, the highest
+        read = np.append(np.full(len(regions.track), UNREAD), 0.0)  # and one for regions that are not among them
+        read[places(readings["region_id"], regions.ids)] = readings["confidence"].to_numpy()
+        read = read[:-1]
         self._quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
         self._size = np.bincount(regions.track, minlength=len(tracks))
         seconds, area, self._best = self._per_group(regions.track, len(tracks))
@@ -101,18 +102,20 @@ class Clustering:
         return self._described(list(clusters.values()), text_of)
 
     def logos(
-        self, logos: Sequence[str], scores: Mapping[str, float], embeddings: pa.Table, least_s: float, most: int
+        self, logos: Container[str], scores: Floats, embeddings: pa.Table, *, least_s: float, most: int
     ) -> list[Cluster]:
-        """The first ``most`` clusters, on screen for ``least_s`` and more, of tracks without text.
+        """The likeliest clusters of the tracks ``logos``, on screen for at least ``least_s``; at most ``most``.
 
-        Of all tracks the one with the highest of ``scores``, the detector's, and those that look like it are the first
-        cluster; of the others again, and so on.
+        Most logo regions without text are people, lines and posts. The track with the highest detector score and those
+        that look like it are the first cluster; of those left the highest and its like are the next.
+
+        Args:
+            scores: the detector's, of all tracks.
         """
-        place = {track: t for t, track in enumerate(self._tracks)}
-        known = np.array([t for t in map(place.__getitem__, logos) if self._size[t]], np.int64)
-        known = known[np.lexsort((self._regions.hash[self._best[known]], [-scores[self._tracks[t]] for t in known]))]
+        known = np.array([t for t, track in enumerate(self._tracks) if track in logos and self._size[t]], np.int64)
+        known = known[np.lexsort((self._regions.hash[self._best[known]], -scores[known]))]
         crops = self._regions.hash[self._best[known]]
-        vectors = mean_embeddings(embeddings, [self._tracks[t] for t in known])
+        vectors = mean_embeddings(embeddings, [self._tracks[int(t)] for t in known])
         found: list[_Group] = []
         is_left = np.ones(len(known), bool)
         while is_left.any() and len(found) < most:
@@ -170,7 +173,7 @@ class Clustering:
                 seconds=float(seconds[i]),
                 area_frac=float(area[i]),
                 crop_hashes=tuple(hashes[i]),
-                best_region_id=self._regions.ids[best[i]],
+                best_region_id=self._regions.ids[int(best[i])].as_py(),
                 reason=Reason.no_rule if group.key else Reason.unreadable,
             )
             for i, group in enumerate(groups)
@@ -184,7 +187,7 @@ class Clustering:
         rows = np.flatnonzero(group >= 0)
         g, frames = group[rows], self._regions.frame[rows]
         owner, frame = np.divmod(np.unique(g * len(self._seconds_of) + frames), max(1, len(self._seconds_of)))
-        seconds = np.bincount(owner, self._seconds_of[frame], minlength=n)
+        seconds = np.bincount(owner, self._seconds_of[frame], minlength=n).astype(np.float64)  # of no rows, integers
         area = np.bincount(g, self._regions.area[rows], minlength=n) / np.maximum(np.bincount(g, minlength=n), 1)
         best = np.full(n, -1, np.int64)
         order = np.lexsort((-frames, self._quality[rows]))  # ties: the first frame

@@ -164,17 +164,16 @@ def _clusters(
     params: MatchBrandsParams,
 ) -> list[Cluster]:
     """The clusters to list of the ``unresolved`` tracks, by rank."""
-    tracks, kinds, scores = (detected.tracks[c].to_pylist() for c in ("track_id", "kind", "score"))
+    tracks, kinds = (detected.tracks[c].to_pylist() for c in ("track_id", "kind"))
     text_lines = {t for t, kind in zip(tracks, kinds, strict=True) if kind == "text"}
     listed = tracks_to_list(unresolved, text_lines, regions, tracks, params.min_unresolved_letters)
-    readings = sorted(rows_of(texts.readings, "region_id", "confidence"), key=lambda row: row[1])  # the highest wins
-    clustering = Clustering(regions, tracks, shown_seconds(scenes.timeline), dict(readings))
+    clustering = Clustering(regions, tracks, shown_seconds(scenes.timeline), texts.readings)
     logos = clustering.logos(
-        [track for track, text in listed.items() if not text],
-        dict(zip(tracks, scores, strict=True)),
+        {track for track, text in listed.items() if not text},
+        detected.tracks["score"].to_numpy(),
         detected.embeddings,
-        params.min_unresolved_logo_s,
-        params.max_unresolved_logos,
+        least_s=params.min_unresolved_logo_s,
+        most=params.max_unresolved_logos,
     )
     return ranked(clustering.texts({track: text for track, text in listed.items() if text}), logos)
 

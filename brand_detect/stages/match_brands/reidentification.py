@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import Rule, Verdict
 from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.tables import content_id
+from brand_detect.domain.tables import content_id, places
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import ADDRESS, Match
 from brand_detect.stages.regions import quads_of
@@ -123,9 +123,8 @@ def _crops(detected: DetectedObjects) -> pa.Table:
     width by height; ``sharp``; and ``whole``, whether the picture's edge certainly does not cut the region off."""
     columns = detected.regions.select(["region_id", "kind", "quad", "sharpness", "at_edge"])
     regions = columns.filter(pc.field("kind") != RegionKind.object)
-    ids = regions["region_id"].combine_chunks()
-    at = pc.index_in(detected.embeddings["region_id"], value_set=ids)  # pyright: ignore[reportAttributeAccessIssue]
-    rows, regions = np.flatnonzero(at.is_valid()), regions.take(at.drop_null())
+    at = places(detected.embeddings["region_id"], regions["region_id"])
+    rows, regions = np.flatnonzero(at >= 0), regions.take(pa.array(at[at >= 0]))
     along, across = side_lengths(quads_of(regions))
     return pa.table(
         {

@@ -25,7 +25,7 @@ class Gallery:
 
     embedder = "scripted"
 
-    def recognise(self, vectors, track, *, best, most_false_accepts=1.0):
+    def recognise(self, vectors, track, *, best=5, most_false_accepts=1.0):
         assert best >= 1
         found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
         for vector, t in zip(vectors, track, strict=True):
@@ -262,7 +262,7 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
     class Several(Gallery):
         """Likes every track to two brands, as much as its vectors say in the mean."""
 
-        def recognise(self, vectors, track, *, best, **_):
+        def recognise(self, vectors, track, *, best=5, **_):
             found = []
             for t in range(int(track.max()) + 1):
                 mean = vectors[track == t].mean(axis=0)

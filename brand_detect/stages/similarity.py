@@ -19,28 +19,32 @@ MEASURED_WITH = "logo_embedder_2 "
 """Of the identity of the built-in embedder: what inner products of another mean is unknown."""
 
 
-def mean_embeddings(embeddings: pa.Table, tracks: Sequence[str]) -> NDArray[np.float16]:
-    """Mean of each track's TRACK_EMBEDDINGS, of unit length; zeros if it has none. Shape (tracks, dimensions)."""
-    owner = places(embeddings["track_id"], tracks)
-    rows = np.argsort(owner, kind="stable")[np.count_nonzero(owner < 0) :]
-    known, begins = np.unique(owner[rows], return_index=True)
-    ends = np.append(begins[1:], len(rows))
-    means = np.zeros((len(tracks), _dimensions(embeddings)), np.float16)
-    for i in range(0, len(known), AT_ONCE):
-        some = slice(i, i + AT_ONCE)
-        vectors = vectors_of(embeddings, rows[begins[i] : ends[some][-1]])
-        sums = np.add.reduceat(vectors, begins[some] - begins[i])
-        means[known[some]] = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-6)
-    return means
+class MeanEmbeddings:
+    """The mean of each track's TRACK_EMBEDDINGS, of unit length; zeros for a track without any.
 
+    They are computed when asked for, ``AT_ONCE`` at a time: those of a long video would take as much memory again.
+    """
 
-def likeness(vectors: NDArray[np.float16], others: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Inner product of each of ``vectors`` with each of a few ``others``, shape (vectors, others)."""
-    found = np.zeros((len(vectors), len(others)), np.float32)
-    columns = others.T.astype(np.float32)
-    for i in range(0, len(vectors), AT_ONCE):
-        found[i : i + AT_ONCE] = vectors[i : i + AT_ONCE].astype(np.float32) @ columns
-    return found
+    def __init__(self, embeddings: pa.Table, tracks: Sequence[str]) -> None:
+        owner = places(embeddings["track_id"], tracks)
+        self._embeddings, self._n = embeddings, len(tracks)
+        self._rows = np.argsort(owner, kind="stable")[np.count_nonzero(owner < 0) :]
+        self._begins = np.searchsorted(owner[self._rows], np.arange(len(tracks) + 1))
+
+    def vectors(self, begin: int, end: int) -> NDArray[np.float32]:
+        """Those of the tracks from ``begin`` to before ``end``, shape (tracks, dimensions)."""
+        begins = self._begins[begin : end + 1]
+        known = np.flatnonzero(np.diff(begins))
+        views = vectors_of(self._embeddings, self._rows[begins[0] : begins[-1]])
+        means = np.zeros((end - begin, views.shape[1]), np.float32)
+        if len(known):
+            means[known] = np.add.reduceat(views, begins[known] - begins[0])
+        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
+
+    def likeness(self, others: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inner product of every track with each of ``others``, shape (tracks, others)."""
+        parts = [self.vectors(begin, min(begin + AT_ONCE, self._n)) @ others.T for begin in range(0, self._n, AT_ONCE)]
+        return np.concatenate([np.zeros((0, len(others)), np.float32), *parts])
 
 
 def vectors_of(embeddings: pa.Table, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:

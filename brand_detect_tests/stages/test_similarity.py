@@ -6,7 +6,7 @@ import pytest
 
 from brand_detect.domain.contracts.detect_objects import TRACK_EMBEDDINGS
 from brand_detect.domain.tables import table
-from brand_detect.stages.similarity import AT_ONCE, likeness, mean_embeddings, vectors_of
+from brand_detect.stages.similarity import AT_ONCE, MeanEmbeddings, vectors_of
 
 
 def embeddings(*vectors):
@@ -39,19 +39,27 @@ def of_tracks(*owned):
 
 def test_a_track_looks_like_the_mean_of_its_views():
     views = of_tracks(("a", [1, 0]), ("b", [0, 1]), ("a", [0, 1]), ("c", [0.6, 0.8]))
-    means = mean_embeddings(views, ["c", "unknown", "a"])
-    np.testing.assert_allclose(means, [[0.6, 0.8], [0, 0], [0.7071, 0.7071]], atol=1e-3)
-    assert mean_embeddings(views, []).shape == (0, 2)
-    assert mean_embeddings(of_tracks(), ["a"]).shape == (1, 0)
+    means = MeanEmbeddings(views, ["c", "unknown", "a"])
+    expected = np.array([[0.6, 0.8], [0, 0], [0.7071, 0.7071]])
+    np.testing.assert_allclose(means.vectors(0, 3), expected, atol=1e-3)
+    np.testing.assert_allclose(means.vectors(1, 3), expected[1:], atol=1e-3)
+    np.testing.assert_allclose(means.likeness(means.vectors(2, 3)), expected @ expected[2:].T, atol=2e-3)
+
+
+def test_of_no_tracks_or_no_views_nothing_is_like_anything():
+    assert MeanEmbeddings(of_tracks(("a", [1, 0])), []).likeness(np.ones((3, 2), np.float32)).shape == (0, 3)
+    assert MeanEmbeddings(of_tracks(), ["a"]).vectors(0, 1).shape == (1, 0)
+    assert MeanEmbeddings(of_tracks(), []).vectors(0, 0).shape == (0, 0)
 
 
 def test_many_tracks_are_averaged_and_compared_in_blocks():
     rng = np.random.default_rng(1)
-    vectors = rng.normal(size=(AT_ONCE + 300, 4)).astype(np.float16)
-    owners = [f"t{i % (AT_ONCE + 100)}" for i in range(len(vectors))]
-    means = mean_embeddings(of_tracks(*zip(owners, vectors, strict=True)), [f"t{i}" for i in range(AT_ONCE + 100)])
-    sums = vectors[: AT_ONCE + 100].astype(np.float32)
-    sums[:200] += vectors[AT_ONCE + 100 :]
+    n = AT_ONCE + 100
+    vectors = rng.normal(size=(n + 200, 4)).astype(np.float16)
+    owners = [f"t{i % n}" for i in range(len(vectors))]
+    means = MeanEmbeddings(of_tracks(*zip(owners, vectors, strict=True)), [f"t{i}" for i in range(n)])
+    sums = vectors[:n].astype(np.float32)
+    sums[:200] += vectors[n:]
     expected = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-    np.testing.assert_allclose(means, expected, atol=2e-3)
-    np.testing.assert_allclose(likeness(means, means[:3]), expected @ expected[:3].T, atol=5e-3)
+    np.testing.assert_allclose(means.vectors(0, n), expected, atol=1e-5)
+    np.testing.assert_allclose(means.likeness(expected[:3]), expected @ expected[:3].T, atol=1e-5)

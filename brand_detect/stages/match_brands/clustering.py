@@ -17,7 +17,7 @@ from brand_detect.domain.tables import content_id, places
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.stages.neighbours import contains, related_tracks
 from brand_detect.stages.regions import Floats, Ints, RegionColumns
-from brand_detect.stages.similarity import ALIKE_EMBEDDING, likeness, mean_embeddings
+from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
 
 ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding, of readings of the same words
 ALIKE_TEXT_SAME_CROP = 0.5  # the same if the crops look alike too: hashes alone joined two brands in 10 of 2,130
@@ -115,12 +115,13 @@ class Clustering:
         known = np.array([t for t, track in enumerate(self._tracks) if track in logos and self._size[t]], np.int64)
         known = known[np.lexsort((self._regions.hash[self._best[known]], -scores[known]))]
         crops = self._regions.hash[self._best[known]]
-        vectors = mean_embeddings(embeddings, [self._tracks[int(t)] for t in known])
+        means = MeanEmbeddings(embeddings, [self._tracks[int(t)] for t in known])
         found: list[_Group] = []
         is_left = np.ones(len(known), bool)
         while is_left.any() and len(found) < most:
             leaders = np.flatnonzero(is_left)[:LEADERS]
-            for leader, cosines in zip(leaders.tolist(), likeness(vectors, vectors[leaders]).T, strict=True):
+            vectors = np.concatenate([means.vectors(i, i + 1) for i in leaders.tolist()])
+            for leader, cosines in zip(leaders.tolist(), means.likeness(vectors).T, strict=True):
                 if not is_left[leader] or len(found) == most:
                     continue
                 alike = (np.bitwise_count(crops ^ crops[leader]) <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)

@@ -39,7 +39,7 @@ UNCLIP = 1.6
 SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # of tilted baselines
 TILTED_GAIN = 0.9  # largest area of an upright-sided parallelogram, as a share of the rectangle's
 SAME_LINE = 0.7  # least overlap in height of pieces of one line, as a share of the higher
-PIECE_OVERLAP = 0.3  # least overlap in length, in heights of the lower: words that are further apart are two lines
+PIECE_OVERLAP = 0.45  # least overlap in length, in such heights: with a word's space between them pieces overlap less
 COVERED = 0.5
 LINE_HEIGHT_PX = 48  # height of the reader's input
 WIDTH_STEP_PX = 64  # crops are padded to multiples of this, so that the runtime prepares few shapes
@@ -169,7 +169,7 @@ def _are_one_line(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
     first, last = places.min(axis=1), places.max(axis=1)
     length, height = np.minimum(end, last) - np.maximum(begin, first)
     lengths, heights = np.stack([end - begin, last - first], axis=1)
-    return height >= SAME_LINE * heights.max() and PIECE_OVERLAP * heights.min() <= length <= lengths.min() / 2
+    return height >= SAME_LINE * heights.max() and PIECE_OVERLAP * heights.max() <= length <= lengths.min() / 2
 
 
 def _around(line: NDArray[np.float64], pieces: NDArray[np.float64]) -> NDArray[np.float64]:

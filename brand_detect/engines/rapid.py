@@ -121,7 +121,8 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
     (Liao et al. 2020), with the thresholds of rapidocr's config for this model.
 
     A line is the smallest rectangle around its blob or, if that fits tighter, a parallelogram with upright sides: in
-    perspective a board's letters stay upright while its baseline rises.
+    perspective a board's letters stay upright while its baseline rises. Blobs with a gap of a letter's width are one
+    line.
     """
     import cv2
 

@@ -21,7 +21,11 @@ class MatchBrandsParams(Params):
         0.7,
         description="names scored by their likelihood stay unresolved below this probability; 1 = they are not scored",
     )
-    join_neighbours: bool = Field(True, description="also match neighbouring regions as one text: BNP + PARIBAS")
+    join_neighbours: bool = Field(
+        True,
+        description="also match neighbouring regions as one text: BNP + PARIBAS; and two on either side of what hides "
+        "the middle of a name that is spelled out elsewhere in the video: RE + ANCE",
+    )
     min_likeness: Unit = Field(
         0.65,
         description="least likeness of a track to one whose name was read, to show the same name; 1 = they are not "

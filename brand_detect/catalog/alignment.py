@@ -4,9 +4,8 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from brand_detect.domain.lattice import UNLISTED, Lattice
+from brand_detect.domain.lattice import UNLISTED, Lattice, code_points, packed
 from brand_detect.domain.text import is_word
 
 LACKING = 0.6 * UNLISTED  # cost per letter from which a word is missing and not only misread
@@ -89,15 +88,6 @@ def lacks_a_letter(name: str, lattice: Lattice, cost: float) -> bool:
     return cost >= UNLISTED and not any(fit(rest, lattice, cost - LACKING) for rest in (name[1:], name[:-1]))
 
 
-def _code_points(text: str) -> NDArray[np.int64]:
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.int64)
-
-
-def _packed(first: NDArray[np.int64], second: NDArray[np.int64], third: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Runs of three letters as numbers: a code point has 21 bits."""
-    return first << 42 | second << 21 | third
-
-
 class NameFinder:
     """Finds the names that a lattice may spell, by their runs of three letters.
 
@@ -112,10 +102,10 @@ class NameFinder:
     def __init__(self, keys: Sequence[str], per_letter: float) -> None:
         """``per_letter`` is the highest cost per letter (``weight``)."""
         self.keys, self._budgets = keys, [per_letter * weight(key) for key in keys]
-        letters = _code_points("".join(f" {key} " for key in keys))
+        letters = code_points("".join(f" {key} " for key in keys))
         owners = np.repeat(np.arange(len(keys)), [len(key) for key in keys])
         begins = np.arange(len(owners)) + 2 * owners  # a name of n letters has n runs in n + 2 letters
-        runs = _packed(letters[begins], letters[begins + 1], letters[begins + 2])
+        runs = packed(letters[begins], letters[begins + 1], letters[begins + 2])
         order = np.lexsort((owners, runs))
         runs, owners = runs[order], owners[order]
         new = np.r_[True, (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])][: len(runs)]
@@ -125,8 +115,7 @@ class NameFinder:
 
     def candidates(self, lattice: Lattice) -> list[int]:
         """Positions of the names that the lattice may spell, and of some that it does not."""
-        seen = _packed(*_code_points("".join(lattice.trigrams())).reshape(-1, 3).T)
-        begins, ends = (np.searchsorted(self._runs, seen, side) for side in ("left", "right"))
+        begins, ends = (np.searchsorted(self._runs, lattice.runs, side) for side in ("left", "right"))
         found = [
             self._owners[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if begin < end
         ]

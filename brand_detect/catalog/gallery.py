@@ -9,9 +9,8 @@ The rate is also measured per brand, by likeness alone, and no brand may have mo
 accepts: a generic badge would have them all, and in a gallery of one brand there is no lead to measure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,47 +73,55 @@ class Gallery:
         self._tail, self._excess = _tails(scores[:, None])[:, 0].tolist()
         self._tails_alone = np.concatenate(tails, axis=1)
 
-    def recognise(self, vectors: Floats, track: Ints) -> list[list[Likeness]]:
+    def recognise(
+        self, vectors: Floats, track: Ints, *, best: int = BEST, most_false_accepts: float = 1.0
+    ) -> list[list[Likeness]]:
         order = np.argsort(track, kind="stable")
-        tracks = int(track.max()) + 1 if len(track) else 0
-        begins = np.searchsorted(track[order], np.arange(tracks + 1))
-        found: list[list[Likeness]] = []
-        while (first := len(found)) < tracks:
+        found: list[list[Likeness]] = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
+        known, begins = np.unique(track[order], return_index=True)
+        begins = np.append(begins, len(order))
+        first = 0
+        while first < len(known):
             last = max(first + 1, int(np.searchsorted(begins, begins[first] + BLOCK, side="right")) - 1)
             likeness = vectors[order[begins[first] : begins[last]]] @ self._vectors.T
             cuts = begins[first : last + 1] - begins[first]
-            found += [self._best(likeness[a:b]) for a, b in pairwise(cuts)]
+            for i, one in self._alike(likeness, cuts, best, most_false_accepts):
+                found[known[first + i]].append(one)
+            first = last
         return found
 
-    def false_accept_rate(self, score: float) -> float:
-        """Share of distractors whose score is at least ``score``."""
-        if score > self._tail:
-            return max(RAREST, _beyond(score, self._tail, self._excess))
-        return 1 - int(np.searchsorted(self._counted, score)) / len(self._counted)
+    def false_accept_rate(self, scores: NDArray[Any] | float) -> NDArray[np.float64]:
+        """Share of distractors whose score is at least each of ``scores``."""
+        counted = 1 - np.searchsorted(self._counted, scores) / len(self._counted)
+        beyond = np.maximum(RAREST, _beyond(scores, self._tail, self._excess))
+        return np.where(scores > self._tail, beyond, counted)
 
-    def _best(self, likeness: Floats) -> list[Likeness]:
-        """The best brands of one track: for each brand, the mean over views of the view's best likeness."""
-        if not len(likeness):
-            return []
-        means = np.maximum.reduceat(likeness, self._begins, axis=1).mean(axis=0)
-        n = min(BEST, len(means))
-        best = np.argpartition(-means, n - 1)[:n]
-        best = best[np.argsort(-means[best], kind="stable")].tolist()
-        rivals = [best[1] if n > 1 else -1, *best[:1] * (n - 1)]
-        return [
-            self._likeness(
-                brand, float(means[brand]), float(_led(means[brand], means[rival] if rival >= 0 else -1.0)), likeness
-            )
-            for brand, rival in zip(best, rivals, strict=True)
-        ]
+    def _alike(
+        self, likeness: Floats, cuts: Ints, most: int, most_false_accepts: float
+    ) -> Iterator[tuple[int, Likeness]]:
+        """Yields the best brands of every track, one after the other, with the track's index.
 
-    def _likeness(self, brand: int, alone: float, score: float, likeness: Floats) -> Likeness:
-        """``alone`` is the track's likeness to the brand, without the lead over other brands."""
+        A track's likeness to a brand is the mean over its views, ``cuts`` apart, of the view's best likeness.
+        """
+        views = np.diff(cuts)[:, None].astype(np.float32)
+        means = np.add.reduceat(np.maximum.reduceat(likeness, self._begins, axis=1), cuts[:-1]) / views
+        n = min(max(most, 2), means.shape[1])
+        best = np.argpartition(-means, n - 1, axis=1)[:, :n]
+        alone = np.take_along_axis(means, best, axis=1).astype(np.float64)
+        order = np.argsort(-alone, axis=1, kind="stable")
+        best, alone = np.take_along_axis(best, order, axis=1), np.take_along_axis(alone, order, axis=1)
+        rivals = np.repeat(alone[:, :1], n, axis=1)
+        rivals[:, 0] = alone[:, 1] if n > 1 else -1.0
+        scores = _led(alone, rivals)
+        of_its_own = _beyond(alone, *self._tails_alone[:, best])
+        false_accepts = np.maximum(self.false_accept_rate(scores), np.minimum(1.0, of_its_own / ONE_BRAND))
+        for i, place in np.argwhere(false_accepts[:, :most] <= most_false_accepts).tolist():
+            seen = likeness[cuts[i] : cuts[i + 1]]
+            yield i, self._likeness(best[i, place], float(scores[i, place]), float(false_accepts[i, place]), seen)
+
+    def _likeness(self, brand: int, score: float, false_accepts: float, likeness: Floats) -> Likeness:
         end = self._begins[brand + 1] if brand + 1 < len(self._begins) else len(self._entries)
-        of_brand = likeness[:, self._begins[brand] : end]
-        entry = self._entries[self._begins[brand] + int(of_brand.max(axis=0).argmax())]
-        of_its_own = _beyond(alone, *self._tails_alone[:, brand].tolist())
-        false_accepts = max(self.false_accept_rate(score), min(1.0, of_its_own / ONE_BRAND))
+        entry = self._entries[self._begins[brand] + int(likeness[:, self._begins[brand] : end].max(axis=0).argmax())]
         odds = SLOPE * -np.log10(false_accepts) + OFFSET
         return Likeness(
             entry.brand_id,
@@ -140,6 +147,6 @@ def _tails(values: Floats) -> NDArray[np.float64]:
     return np.stack([begins, np.maximum((highest - begins).mean(axis=0), 1e-6)])
 
 
-def _beyond(value: float, tail: float, excess: float) -> float:
-    """Share of distractors that reach ``value`` according to the fitted tail; ``TAIL`` below the tail."""
-    return TAIL * float(np.exp(-max(0.0, value - tail) / excess))
+def _beyond(values: Any, tail: Any, excess: Any) -> NDArray[np.float64]:
+    """Share of distractors that reach ``values`` according to the fitted tail; ``TAIL`` below the tail."""
+    return TAIL * np.exp(-np.maximum(0.0, values - tail) / excess)

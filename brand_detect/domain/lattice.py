@@ -11,6 +11,9 @@ from itertools import pairwise, zip_longest
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from brand_detect.domain.text import confused_with, is_word, letters_of
 
 BLANK = ""
@@ -57,6 +60,11 @@ class Lattice:
         """For each step and the line's end, the cost of a word's edge at or after it, with no letter between."""
         return _edges(self.slots[::-1])[::-1]
 
+    @cached_property
+    def runs(self) -> NDArray[np.int64]:
+        """``trigrams`` as numbers (``packed``)."""
+        return packed(*code_points("".join(self.trigrams())).reshape(-1, 3).T)
+
     def trigrams(self) -> set[str]:
         """Every three letters that may follow each other for at most ``RUN``; a space stands for a word's edge."""
         found: set[str] = set()
@@ -78,6 +86,15 @@ class Lattice:
                 _keep(ended, run, cost + slot.silent)
             going = ended
         return found
+
+
+def code_points(text: str) -> NDArray[np.int64]:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.int64)
+
+
+def packed(first: NDArray[np.int64], second: NDArray[np.int64], third: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Runs of three letters as numbers: a code point has 21 bits."""
+    return first << 42 | second << 21 | third
 
 
 def _keep(costs: dict[str, float], run: str, cost: float) -> None:

@@ -613,8 +613,15 @@ class LogoGallery(Protocol):
     embedder: str
     """Identity of the embedder whose vectors it accepts."""
 
-    def recognise(self, vectors: NDArray[np.float32], track: NDArray[np.int64]) -> list[list[Likeness]]:
-        """Brands that each track resembles, best first, at most five.
+    def recognise(
+        self,
+        vectors: NDArray[np.float32],
+        track: NDArray[np.int64],
+        *,
+        best: int = 5,
+        most_false_accepts: float = 1.0,
+    ) -> list[list[Likeness]]:
+        """The ``best`` brands that each track resembles, best first, without those of a higher false accept rate.
 
         Args:
             vectors: embeddings of views, shape (views, dimensions), of unit length.

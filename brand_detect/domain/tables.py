@@ -5,13 +5,16 @@ seconds from the first picture of the video. Pixels are those of the stored fram
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import EnumType
 from math import nan
 from typing import Annotated, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, WithJsonSchema
 
 from brand_detect.domain.records import Record
@@ -108,6 +111,13 @@ class TableBuilder:
 
     def table(self) -> pa.Table:
         return pa.concat_tables([*self.done, table(self.schema, self.rows)])
+
+
+def places(values: pa.ChunkedArray, among: pa.Array | pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
+    """The index of each of ``values`` in ``among``; -1 if it is not there."""
+    known = among if isinstance(among, pa.Array | pa.ChunkedArray) else pa.array(among, pa.string())
+    at = pc.index_in(values, value_set=known)  # pyright: ignore[reportAttributeAccessIssue]
+    return at.fill_null(-1).to_numpy().astype(np.int64)
 
 
 def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,8 @@ MOST_BLOB = 0.7  # of the map's shorter side: letters as high as the picture mar
 UNCLIP = 1.6
 SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # of tilted baselines
 TILTED_GAIN = 0.9  # largest area of an upright-sided parallelogram, as a share of the rectangle's
+SAME_LINE = 0.7  # least overlap in height of pieces of one line, as a share of the higher
+PIECE_OVERLAP = 0.45  # least overlap in length, in such heights: with a word's space between them pieces overlap less
 COVERED = 0.5
 LINE_HEIGHT_PX = 48  # height of the reader's input
 WIDTH_STEP_PX = 64  # crops are padded to multiples of this, so that the runtime prepares few shapes
@@ -119,7 +121,8 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
     (Liao et al. 2020), with the thresholds of rapidocr's config for this model.
 
     A line is the smallest rectangle around its blob or, if that fits tighter, a parallelogram with upright sides: in
-    perspective a board's letters stay upright while its baseline rises.
+    perspective a board's letters stay upright while its baseline rises. Blobs with a gap of a letter's width are one
+    line.
     """
     import cv2
 
@@ -136,7 +139,54 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
         score = _mean_inside(text_map, quad)
         if score >= min_score:
             found.append((_unclipped(quad), score))
-    return found
+    return _whole_lines(found)
+
+
+def _whole_lines(found: Sequence[tuple[NDArray[np.float64], float]]) -> list[tuple[NDArray[np.float64], float]]:
+    """Joins quads that are pieces of one line, each with the score of its longest: NCLA and LAREN, of McLaren with a
+    gap in the map.
+    """
+    quads = np.array([quad for quad, _ in found]).reshape(-1, 4, 2)
+    left_top, right_bottom = quads.min(axis=1), quads.max(axis=1)
+    meets = (left_top[:, None] < right_bottom).all(axis=2)
+    line_of = np.arange(len(found))
+    for a, b in np.argwhere(np.triu(meets & meets.T, 1)):
+        if _are_one_line(quads[a], quads[b]):
+            line_of[line_of == line_of[b]] = line_of[a]
+    lines = []
+    for line in np.unique(line_of):
+        pieces = np.flatnonzero(line_of == line)
+        longest = int(pieces[np.linalg.norm(quads[pieces, 1] - quads[pieces, 0], axis=1).argmax()])
+        quad = _around(quads[longest], quads[pieces]) if len(pieces) > 1 else quads[longest]
+        lines.append((quad, found[longest][1]))
+    return lines
+
+
+def _are_one_line(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether two quads overlap in length by at least ``PIECE_OVERLAP`` and at most half, in height nearly wholly."""
+    origin, along, down = _axes(one)
+    places = np.linalg.solve(np.column_stack([along, down]), (other - origin).T)
+    begin, end = np.array([0.0, 0.0]), np.array([np.linalg.norm(one[1] - one[0]), np.linalg.norm(one[3] - one[0])])
+    first, last = places.min(axis=1), places.max(axis=1)
+    length, height = np.minimum(end, last) - np.maximum(begin, first)
+    lengths, heights = np.stack([end - begin, last - first], axis=1)
+    return height >= SAME_LINE * heights.max() and PIECE_OVERLAP * heights.max() <= length <= lengths.min() / 2
+
+
+def _around(line: NDArray[np.float64], pieces: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The smallest quad around ``pieces`` with sides parallel to those of ``line``."""
+    origin, along, down = _axes(line)
+    places = np.linalg.solve(np.column_stack([along, down]), (pieces.reshape(-1, 2) - origin).T)
+    (left, top), (right, bottom) = places.min(axis=1), places.max(axis=1)
+    return np.array(
+        [origin + x * along + y * down for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    )
+
+
+def _axes(quad: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The first corner of a parallelogram, and the directions of its length and height."""
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    return quad[0], along / np.linalg.norm(along), down / np.linalg.norm(down)
 
 
 def _tilted(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

@@ -43,6 +43,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.reviews import Review, log_digest
 from brand_detect.domain.settings import Settings
 from brand_detect.engines.memory import give_back_freed
+from brand_detect.engines.onnx import give_back_buffers
 from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit
 from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
@@ -353,7 +354,8 @@ def _run_stage(
     values: Mapping[str, Any],
     checks: Sequence[Check],
 ) -> AttemptDraft:
-    give_back_freed()  # what the stage before no longer needs: 0.1 GiB after a short video
+    give_back_buffers()  # what the stage before no longer needs
+    give_back_freed()
     services = cast("Services", context.resources.services)
     job_id, stage = sink.ref.job_id, sink.ref.stage
     lineage: Lineage = context.resources.checkpoints.lineage(context.run, job_id, stage)

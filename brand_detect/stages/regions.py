@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import EDGE, inner_quads
+from brand_detect.domain.tables import places
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,8 +29,7 @@ class RegionColumns:
     """
 
     def __init__(self, regions: pa.Table, tracks: Sequence[str]) -> None:
-        place = {track: i for i, track in enumerate(tracks)}
-        self.track: Ints = np.array([place[t] for t in regions["track_id"].to_pylist()], np.int64)
+        self.track: Ints = places(regions["track_id"], tracks)
         self.frame: Ints = regions["frame"].to_numpy().astype(np.int64)
         self.x, self.y, self.w, self.h, self.area = (
             regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px", "area_frac")
@@ -40,7 +40,7 @@ class RegionColumns:
         right, width = self.x + self.w, (self.x + self.w).max(initial=0.0)
         self.cut_left = at_edge & (self.x <= EDGE * width)
         self.cut_right = at_edge & (right >= (1 - EDGE) * width)
-        self.ids = regions["region_id"].to_numpy(zero_copy_only=False)
+        self.ids = regions["region_id"]
 
 
 def corner_boxes(rows: pa.Table) -> Floats:

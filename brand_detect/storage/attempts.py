@@ -3,8 +3,7 @@
 Readers ignore a folder without a manifest, and nothing is ever overwritten.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,11 +15,11 @@ from brand_detect.domain.protocols import BlobRef
 from brand_detect.domain.recipe import recipe_of
 from brand_detect.domain.records import Payload
 from brand_detect.storage import codec as payload_codec
-from brand_detect.storage.blobs import Blobs, fsync
+from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.codec import Value
 from brand_detect.storage.faults import explained
 from brand_detect.storage.manifest import NAME, CheckOutcome, FileEntry, Manifest, manifest_to_json
-from brand_detect.storage.shards import ShardWriter, shard_at
+from brand_detect.storage.shards import HashedFile, ShardWriter, shard_at
 
 EXPORTS = "_exports"
 """A job's folder for exports made on demand."""
@@ -80,12 +79,15 @@ class AttemptWriter:
 
     def write(self, name: str, data: bytes) -> None:
         """Write one whole file."""
+        self._write(name, lambda file: file.write(data))
+
+    def _write(self, name: str, fill: Callable[[HashedFile], object]) -> None:
         if name in self._files or name == NAME:
             raise ValueError(f"{name} was already written")
-        with explained(f"{name} of {self.ref} could not be written"), self._blobs.open(self.ref.file(name)) as file:
-            file.write(data)
-            fsync(file)
-        self._files[name] = FileEntry(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        with explained(f"{name} of {self.ref} could not be written"), self._blobs.open(self.ref.file(name)) as opened:
+            file = HashedFile(name, opened)
+            fill(file)
+            self._files[name] = file.finish()
 
     def commit(
         self,
@@ -109,8 +111,8 @@ class AttemptWriter:
             Permanent: this attempt was committed before.
         """
         self.seal()
-        for name, data in payload_codec.encode(value):
-            self.write(name, data)
+        for name, fill in payload_codec.encode(value):
+            self._write(name, fill)
         blobs = {name: self._files[name].sha256 for name in self._shards}
         manifest = Manifest(
             job_id=self.ref.job_id,

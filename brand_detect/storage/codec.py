@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from brand_detect.domain.pipeline import ROOT
 from brand_detect.domain.records import Payload
 
 Value: TypeAlias = JobRequest | Payload
+File: TypeAlias = io.RawIOBase | io.BufferedIOBase
 
 UNVERSIONED = ("notes", "losses", "stats", "summary")
 """Facts about the run rather than the result, excluded from the data version."""
@@ -28,16 +30,15 @@ FACTS = "value.json"
 ROWS = 4096  # of a table that are encoded or decoded at once: 4 MB of embeddings
 
 
-def encode(value: Value) -> Iterator[tuple[str, bytes]]:
-    """File names and contents of a payload."""
+def encode(value: Value) -> Iterator[tuple[str, Callable[[File], object]]]:
+    """Names of a payload's files, with what writes each into a file, ``ROWS`` at a time."""
     if isinstance(value, JobRequest):
-        yield FACTS, value.model_dump_json(indent=1).encode()
+        yield FACTS, partial(_write_text, value.model_dump_json(indent=1))
         return
     for name, table in value.tables().items():
-        buffer = io.BytesIO()
-        pq.write_table(table.cast(value.schemas[name]), buffer, compression="zstd", row_group_size=ROWS)
-        yield f"{name}.parquet", buffer.getvalue()
-    yield FACTS, json.dumps(_facts(value), indent=1).encode()
+        rows = table.cast(value.schemas[name])
+        yield f"{name}.parquet", partial(pq.write_table, rows, compression="zstd", row_group_size=ROWS)
+    yield FACTS, partial(_write_text, json.dumps(_facts(value), indent=1))
 
 
 def decode(
@@ -82,12 +83,13 @@ def data_version(value: Value, blobs: Mapping[str, str]) -> str:
     else:
         for name, table in value.tables().items():
             digest.update(name.encode())
-            rows = table.drop_columns([c for c in TIMINGS if c in table.column_names]).combine_chunks()
-            bare = pa.schema(
-                [(column.name, column.type) for column in rows.schema]
-            )  # without the columns' descriptions
+            rows = table.drop_columns([c for c in TIMINGS if c in table.column_names])
+            bare = pa.schema([(c.name, c.type) for c in rows.schema])  # without the columns' descriptions
             with pa.ipc.new_stream(_Hashed(digest), bare) as writer:
-                writer.write_table(rows.cast(bare))
+                for start in range(0, rows.num_rows, ROWS):
+                    # Two parts make a copy: the bytes of a slice also tell where it was cut.
+                    some = pa.concat_tables([rows.slice(start, ROWS), rows.slice(0, 0)]).combine_chunks()
+                    writer.write_table(some.cast(bare))
         facts = {name: fact for name, fact in _facts(value).items() if name not in UNVERSIONED}
         digest.update(json.dumps(facts, sort_keys=True).encode())
     digest.update(json.dumps(sorted(blobs.items())).encode())
@@ -106,6 +108,10 @@ class _Hashed(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._digest.update(data)
         return len(data)
+
+
+def _write_text(text: str, file: File) -> None:
+    file.write(text.encode())
 
 
 def _facts(value: Payload) -> dict[str, Any]:

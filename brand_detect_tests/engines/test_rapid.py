@@ -231,6 +231,29 @@ def test_a_line_grows_by_what_the_map_took_from_it():
     assert boxes_of([quad])[0] == pytest.approx([50 - 13, 90 - 13, 150 + 14, 110 + 14], abs=3)
 
 
+def pieces(*bars, turned=0.0):
+    """The quads found where the map has these bars, (x, y, width, height), turned around the middle by degrees."""
+    drawn = np.max([text_map([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]) for x, y, w, h in bars], axis=0)
+    turn = cv2.getRotationMatrix2D((150, 100), turned, 1.0)
+    seen = cv2.warpAffine(drawn, turn, (300, 200), flags=cv2.INTER_NEAREST).astype(np.float32)
+    return [quad for quad, _ in text_quads(seen, 0.5)]
+
+
+@pytest.mark.parametrize("turned", [0.0, 10.0, -35.0])
+def test_pieces_with_a_letters_gap_are_one_line_and_with_a_words_gap_two(turned):
+    [line] = pieces((50, 90, 90, 20), (145, 90, 60, 20), turned=turned)
+    length, height = np.linalg.norm(line[1] - line[0]), np.linalg.norm(line[3] - line[0])
+    assert (length, height) == (pytest.approx(155 + 26, abs=8), pytest.approx(46, abs=6))
+    assert np.linalg.norm(line.mean(axis=0) - (150, 100)) == pytest.approx(22.5, abs=4)
+    assert len(pieces((50, 90, 90, 20), (155, 90, 60, 20), turned=turned)) == 2
+
+
+def test_three_pieces_are_one_line_but_neither_lines_below_each_other_nor_other_sizes():
+    assert len(pieces((20, 90, 80, 20), (104, 90, 60, 20), (168, 90, 80, 20))) == 1
+    assert len(pieces((50, 70, 90, 20), (60, 95, 90, 20))) == 2
+    assert len(pieces((50, 90, 90, 20), (145, 70, 90, 50))) == 2
+
+
 def test_weak_blobs_are_left_out():
     assert text_quads(text_map([(50, 90), (150, 90), (150, 110), (50, 110)]) * 0.5, 0.5) == []
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,8 +21,16 @@ from brand_detect_tests.support.checkpoints import SCENES
 from brand_detect_tests.support.report_fakes import match
 
 
+def files_of(value):
+    """The files of a payload, in memory."""
+    files = {name: io.BytesIO() for name, _ in payload_codec.encode(value)}
+    for name, fill in payload_codec.encode(value):
+        fill(files[name])
+    return {name: file.getvalue() for name, file in files.items()}
+
+
 def test_tables_with_other_columns_are_refused():
-    files = dict(payload_codec.encode(SCENES))
+    files = files_of(SCENES)
     sink = io.BytesIO()
     pq.write_table(SCENES.shots.drop_columns(["n_keyframes"]), sink)
     files["shots.parquet"] = sink.getvalue()
@@ -31,7 +40,7 @@ def test_tables_with_other_columns_are_refused():
 
 def test_a_table_that_was_added_later_is_read_as_empty_if_there_is_no_file_of_it():
     texts = TrackTexts(table(READINGS), table(TEXTS))
-    files = dict(payload_codec.encode(texts))
+    files = files_of(texts)
     del files["steps.parquet"]
     found = payload_codec.decode("run_ocr", files.__getitem__, files=files.keys())
     assert found == texts
@@ -43,7 +52,7 @@ def test_a_table_that_was_added_later_is_read_as_empty_if_there_is_no_file_of_it
 def test_columns_that_were_added_later_have_one_value_where_they_lack():
     report = match()["compile_report"]
     added = ["kind", "country", "categories"]
-    files = dict(payload_codec.encode(report))
+    files = files_of(report)
     sink = io.BytesIO()
     pq.write_table(report.brands.drop_columns(added), sink)
     files["brands.parquet"] = sink.getvalue()
@@ -59,7 +68,7 @@ def test_columns_that_were_added_later_have_one_value_where_they_lack():
 def test_a_report_made_before_placements_rested_on_motion_is_read():
     """Such a report has neither the tables by placement and by asset nor the columns of an exposure's."""
     report = match()["compile_report"]
-    files = dict(payload_codec.encode(report))
+    files = files_of(report)
     for name in ("placements", "assets"):
         del files[f"{name}.parquet"]
     for name in ("exposures", "detections", "rejected"):
@@ -80,11 +89,35 @@ def test_a_table_is_stored_in_parts_and_comes_back_whole():
         for i in range(2 * payload_codec.ROWS + 1)
     ]
     detected = DetectedObjects(table(REGIONS), table(TRACKS), embeddings=table(TRACK_EMBEDDINGS, rows))
-    files = dict(payload_codec.encode(detected))
+    files = files_of(detected)
     assert pq.ParquetFile(io.BytesIO(files["embeddings.parquet"])).num_row_groups == 3
     found = payload_codec.decode("detect_objects", files.__getitem__)
     assert isinstance(found, DetectedObjects)
     assert found.embeddings == detected.embeddings
+
+
+def test_the_data_version_is_that_of_the_rows_however_they_lie_in_memory():
+    n = payload_codec.ROWS + 100
+    rows = [
+        {
+            "track_id": f"t{i}",
+            "region_id": f"r{i}",
+            "frame": i,
+            "text": "a" * (i % 5),
+            "confidence": 0.5,
+            "char_positions": [0.5] * (i % 3) or None,
+            "read_in": None if i % 7 else "t0",
+        }
+        for i in range(n)
+    ]
+    whole = table(READINGS, rows)
+    halves = pa.concat_tables([whole.slice(0, n // 2), whole.slice(n // 2)])
+    versions = [
+        payload_codec.data_version(TrackTexts(readings, table(TEXTS)), {})
+        for readings in (whole, halves, pa.Table.from_batches(whole.to_batches(7)), whole.slice(0, n - 1))
+    ]
+    assert versions[0] == versions[1] == versions[2]
+    assert versions[0] != versions[3]
 
 
 def test_the_data_version_stays_what_it_was():

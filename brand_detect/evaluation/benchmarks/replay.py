@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from brand_detect.client import Client
 from brand_detect.evaluation.benchmarks.common import Section
+from brand_detect.evaluation.benchmarks.driver import peak_bytes
 from brand_detect.orchestration.run import JobRun
 
 # libraries that decode video or detect and read text, and those that open stored pictures
@@ -26,6 +27,7 @@ class Replayed:
 
     wall_s: float
     stage_s: dict[str, float]
+    peak_bytes: int
     loaded: tuple[str, ...]
 
 
@@ -41,7 +43,7 @@ def _replayed(replay: Replay, job_id: str, start_stage: str) -> Replayed:
     wall_s = time.perf_counter() - began
     made = {s: done.manifest(s).stage_s for s, name in done.attempts.items() if name.startswith(done.run_id)}
     loaded = tuple(name for name in (*DECODES, *READS, *DRAWS) if name in sys.modules)
-    return Replayed(wall_s, made, loaded)
+    return Replayed(wall_s, made, peak_bytes(), loaded)
 
 
 def alone(replayed: Replayed, job_id: str, start_stage: str) -> Section:
@@ -52,6 +54,7 @@ def alone(replayed: Replayed, job_id: str, start_stage: str) -> Section:
         ("all stages, s", in_stages),
         ("Dagster, storage and start-up, s", replayed.wall_s - in_stages),
         ("wall, s", replayed.wall_s),
+        ("peak memory, MiB", replayed.peak_bytes / 2**20),
         ("decoders loaded", ", ".join(name for name in replayed.loaded if name in DECODES) or "none"),
         ("detectors and readers loaded", ", ".join(name for name in replayed.loaded if name in READS) or "none"),
         ("for stored pictures", ", ".join(name for name in replayed.loaded if name in DRAWS) or "none"),

@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from rapidfuzz.fuzz import partial_ratio
 
 from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
@@ -14,7 +13,7 @@ from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import seen_best_on
-from brand_detect.stages.similarity import ALIKE_EMBEDDING, mean_embeddings
+from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
 
 SHORTEST_PIECE = 4
 """Fewest letters of a piece of a text: fewer are in many names."""
@@ -51,10 +50,9 @@ def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
     """For each cluster, the ids of the others that read alike or, without text, have a track like one of its own."""
     ids, texts = clusters["cluster_id"].to_pylist(), clusters["text"].to_pylist()
     owner = {t: c["cluster_id"] for c in clusters.to_pylist() if not c["text"] for t in c["track_ids"]}
-    means = mean_embeddings(embeddings.filter(pc.field("track_id").isin(pa.array(owner, pa.string()))))
-    owners, vectors = [owner[t] for t in means], np.array(list(means.values()))
+    owners, means = list(owner.values()), MeanEmbeddings(embeddings, list(owner))
     alike: defaultdict[str, set[str]] = defaultdict(set)
-    for one, other in np.argwhere(vectors @ vectors.T >= ALIKE_EMBEDDING) if means else ():
+    for one, other in np.argwhere(means.likeness(means.vectors(0, len(owners))) >= ALIKE_EMBEDDING):
         alike[owners[one]].add(owners[other])
     for one, other in _fragments([fold(key_of(text))[:LONGEST_COMPARED] for text in texts[:MOST_COMPARED]]):
         alike[ids[one]].add(ids[other])

@@ -1,40 +1,38 @@
-"""Clusters unresolved tracks that read or look alike."""
+"""Clusters unresolved tracks: texts that read alike, and the likeliest logos among the regions without text."""
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.verdicts import Cluster, Reason
 from brand_detect.domain.hashes import ALIKE_BITS
-from brand_detect.domain.tables import content_id
+from brand_detect.domain.tables import content_id, places
 from brand_detect.domain.text import NearIndex, fold, key_of
 from brand_detect.stages.neighbours import contains, related_tracks
 from brand_detect.stages.regions import Floats, Ints, RegionColumns
-from brand_detect.stages.similarity import ALIKE_EMBEDDING
+from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
 
 ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding, of readings of the same words
 ALIKE_TEXT_SAME_CROP = 0.5  # the same if the crops look alike too: hashes alone joined two brands in 10 of 2,130
-BLOCK = 256
-"""Members that are compared with all leaders at once: each by itself would read all their embeddings from memory."""
+LEADERS = 16
+"""Logo regions that are compared with all others at once: each by itself would read all their embeddings."""
 UNREAD = 0.1  # quality of an unread crop relative to one read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # longest word beside the digits of a clock or score: ARS 2-1 CHE
 
 
 @dataclass
-class _Member:
-    """A unit of clustering: the tracks with one key, or one track without text."""
+class _Group:
+    """The tracks of one key, or of one cluster; without text, the key is empty."""
 
     key: str
-    crop: int  # hash of the best crop
-    weight: float  # seconds times area
-    embedding: NDArray[np.float32] | None = None  # of a logo region without text
     tracks: list[int] = field(default_factory=list)
 
 
@@ -68,78 +66,134 @@ def _may_be_a_name(text: str, min_letters: int) -> bool:
     return not (_SCORE.search(text) and max(map(len, words), default=0) <= _LONGEST_IN_SCORE)
 
 
-def cluster(
-    listed: Mapping[str, str],
-    regions: RegionColumns,
-    tracks: Sequence[str],
-    seconds_of: Floats,
-    confidence_of: Mapping[str, float],
-    embeddings: Mapping[str, NDArray[np.float32]],
-) -> list[Cluster]:
-    """Clusters the tracks ``listed``: by texts that are similar after folding, or less similar with similar crops; logo
-    regions without text by crops and embeddings.
+class Clustering:
+    """Clusters tracks that read or look alike."""
 
-    Args:
-        listed: text by track.
-        seconds_of: seconds on screen by frame.
-        confidence_of: confidence of the reading by region.
-        embeddings: mean embedding by track.
-    """
-    n = len(tracks)
-    read = np.array([confidence_of.get(i, UNREAD) for i in regions.ids.tolist()])
-    quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
-    seconds, area, best = _per_group(regions, regions.track, n, seconds_of, quality)
-    members = _members(listed, tracks, regions.hash, seconds * area, best, embeddings)
-    leader_of = _leaders(members)
-    cluster_of_track = np.full(n, -1, np.int64)
-    for member, leader in zip(members, leader_of, strict=True):
-        cluster_of_track[member.tracks] = leader
-    group = cluster_of_track[regions.track]
-    seconds, area, best = _per_group(regions, group, len(members), seconds_of, quality)
-    n_regions = np.bincount(group[group >= 0], minlength=len(members))
-    hashes = _distinct(group, regions.hash, len(members))
-    own: list[list[int]] = [[] for _ in members]
-    texts: list[defaultdict[str, int]] = [defaultdict(int) for _ in members]
-    sizes = np.bincount(regions.track, minlength=n)
-    for member, leader in zip(members, leader_of, strict=True):
-        own[leader].extend(member.tracks)
-        for t in member.tracks:
-            texts[leader][listed[tracks[t]]] += int(sizes[t])
-    return [
-        Cluster(
-            cluster_id=content_id("cluster", members[c].key, *hashes[c]),
-            text=min(texts[c], key=lambda t: (-texts[c][t], t)),
-            track_ids=tuple(tracks[t] for t in sorted(own[c])),
-            n_regions=int(n_regions[c]),
-            seconds=float(seconds[c]),
-            area_frac=float(area[c]),
-            crop_hashes=tuple(hashes[c]),
-            best_region_id=regions.ids[best[c]],
-            reason=Reason.no_rule if members[c].key else Reason.unreadable,
-        )
-        for c in sorted(set(leader_of))
-    ]
+    def __init__(self, regions: RegionColumns, tracks: Sequence[str], seconds_of: Floats, readings: pa.Table) -> None:
+        """
+        Args:
+            seconds_of: seconds on screen by frame.
+            readings: READINGS.
+        """
+        self._regions, self._tracks, self._seconds_of = regions, tracks, seconds_of
+        readings = readings.sort_by("confidence")  # of a region read twice, the highest
+        read = np.append(np.full(len(regions.track), UNREAD), 0.0)  # and one for regions that are not among them
+        read[places(readings["region_id"], regions.ids)] = readings["confidence"].to_numpy()
+        read = read[:-1]
+        self._quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
+        self._size = np.bincount(regions.track, minlength=len(tracks))
+        seconds, area, self._best = self._per_group(regions.track, len(tracks))
+        self._weight = seconds * area
 
+    def texts(self, text_of: Mapping[str, str]) -> list[Cluster]:
+        """Clusters of the tracks with the texts ``text_of``: similar after folding, or less similar with similar crops.
 
-def _per_group(
-    regions: RegionColumns, group: Ints, n: int, seconds_of: Floats, quality: Floats
-) -> tuple[Floats, Floats, Ints]:
-    """Per group of regions: seconds on screen, mean area, and the index of the region of best quality.
+        The heaviest similar text leads; weight is seconds times area.
+        """
+        keyed: dict[str, _Group] = {}
+        for t, track in enumerate(self._tracks):
+            if track in text_of and self._size[t]:
+                key = fold(key_of(text_of[track]))
+                keyed.setdefault(key, _Group(key)).tracks.append(t)
+        groups = sorted(keyed.values(), key=lambda g: (-self._weight[g.tracks].sum(), g.key))
+        clusters: dict[int, _Group] = {}
+        for group, leader in zip(groups, self._leaders(groups), strict=True):
+            clusters.setdefault(leader, _Group(groups[leader].key)).tracks.extend(group.tracks)
+        return self._described(list(clusters.values()), text_of)
 
-    ``group`` is -1 for regions in no group. A frame counts once per group, however many regions it has.
-    """
-    rows = np.flatnonzero(group >= 0)
-    g = group[rows]
-    owner, frame = np.divmod(np.unique(g * len(seconds_of) + regions.frame[rows]), max(1, len(seconds_of)))
-    seconds = np.zeros(n)
-    np.add.at(seconds, owner, seconds_of[frame])
-    area = np.zeros(n)
-    np.add.at(area, g, regions.area[rows])
-    area /= np.maximum(np.bincount(g, minlength=n), 1)
-    best = np.full(n, -1, np.int64)
-    order = np.lexsort((-regions.frame[rows], quality[rows]))  # ties: the first frame
-    best[g[order]] = rows[order]
-    return seconds, area, best
+    def logos(
+        self, logos: Container[str], scores: Floats, embeddings: pa.Table, *, least_s: float, most: int
+    ) -> list[Cluster]:
+        """The likeliest clusters of the tracks ``logos``, on screen for at least ``least_s``; at most ``most``.
+
+        Most logo regions without text are people, lines and posts. The track with the highest detector score and those
+        that look like it are the first cluster; of those left the highest and its like are the next.
+
+        Args:
+            scores: the detector's, of all tracks.
+        """
+        known = np.array([t for t, track in enumerate(self._tracks) if track in logos and self._size[t]], np.int64)
+        known = known[np.lexsort((self._regions.hash[self._best[known]], -scores[known]))]
+        crops = self._regions.hash[self._best[known]]
+        means = MeanEmbeddings(embeddings, [self._tracks[int(t)] for t in known])
+        found: list[_Group] = []
+        is_left = np.ones(len(known), bool)
+        while is_left.any() and len(found) < most:
+            leaders = np.flatnonzero(is_left)[:LEADERS]
+            vectors = np.concatenate([means.vectors(i, i + 1) for i in leaders.tolist()])
+            for leader, cosines in zip(leaders.tolist(), means.likeness(vectors).T, strict=True):
+                if not is_left[leader] or len(found) == most:
+                    continue
+                alike = (np.bitwise_count(crops ^ crops[leader]) <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)
+                alike[leader] = True
+                own = known[alike & is_left].tolist()
+                is_left &= ~alike
+                if self._seconds(own) >= least_s:
+                    found.append(_Group("", own))
+        return self._described(found, {})
+
+    def _seconds(self, tracks: Sequence[int]) -> float:
+        frames = self._regions.frame[np.isin(self._regions.track, tracks)]
+        return float(self._seconds_of[np.unique(frames)].sum())
+
+    def _leaders(self, groups: Sequence[_Group]) -> list[int]:
+        """For each group the heaviest similar leader; if there is none, the group itself becomes one."""
+        index = NearIndex([g.key for g in groups], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
+        crops = self._regions.hash[self._best[[g.tracks[0] for g in groups]]]
+        leader_of: list[int] = []
+        is_leader = np.zeros(len(groups), bool)
+        for i, group in enumerate(groups):
+            leaders = np.flatnonzero(is_leader)
+            same_crops = set(leaders[np.bitwise_count(crops[leaders] ^ crops[i]) <= ALIKE_BITS].tolist())
+            same_texts = {j for j in index.near(group.key) if is_leader[j]}
+            alike = (
+                j for j in sorted(same_texts | same_crops) if _are_alike(group.key, groups[j].key, j in same_crops)
+            )
+            leader_of.append(next(alike, i))
+            is_leader[i] = leader_of[i] == i
+        return leader_of
+
+    def _described(self, groups: Sequence[_Group], text_of: Mapping[str, str]) -> list[Cluster]:
+        group_of_track = np.full(len(self._tracks), -1, np.int64)
+        texts: list[defaultdict[str, int]] = []
+        for i, group in enumerate(groups):
+            group_of_track[group.tracks] = i
+            texts.append(defaultdict(int))
+            for t in group.tracks:
+                texts[i][text_of.get(self._tracks[t], "")] += int(self._size[t])
+        of_region = group_of_track[self._regions.track]
+        seconds, area, best = self._per_group(of_region, len(groups))
+        n_regions = np.bincount(of_region[of_region >= 0], minlength=len(groups))
+        hashes = _distinct(of_region, self._regions.hash, len(groups))
+        return [
+            Cluster(
+                cluster_id=content_id("cluster", group.key, *hashes[i]),
+                text=min(texts[i], key=lambda text: (-texts[i][text], text)),
+                track_ids=tuple(self._tracks[t] for t in sorted(group.tracks)),
+                n_regions=int(n_regions[i]),
+                seconds=float(seconds[i]),
+                area_frac=float(area[i]),
+                crop_hashes=tuple(hashes[i]),
+                best_region_id=self._regions.ids[int(best[i])].as_py(),
+                reason=Reason.no_rule if group.key else Reason.unreadable,
+            )
+            for i, group in enumerate(groups)
+        ]
+
+    def _per_group(self, group: Ints, n: int) -> tuple[Floats, Floats, Ints]:
+        """Per group of regions: seconds on screen, mean area, and the index of the region of best quality.
+
+        ``group`` is -1 for regions in no group. A frame counts once per group, however many regions it has.
+        """
+        rows = np.flatnonzero(group >= 0)
+        g, frames = group[rows], self._regions.frame[rows]
+        owner, frame = np.divmod(np.unique(g * len(self._seconds_of) + frames), max(1, len(self._seconds_of)))
+        seconds = np.bincount(owner, self._seconds_of[frame], minlength=n).astype(np.float64)  # of no rows, integers
+        area = np.bincount(g, self._regions.area[rows], minlength=n) / np.maximum(np.bincount(g, minlength=n), 1)
+        best = np.full(n, -1, np.int64)
+        order = np.lexsort((-frames, self._quality[rows]))  # ties: the first frame
+        best[g[order]] = rows[order]
+        return seconds, area, best
 
 
 def _distinct(group: Ints, values: NDArray[Any], n: int) -> list[list[int]]:
@@ -152,60 +206,6 @@ def _distinct(group: Ints, values: NDArray[Any], n: int) -> list[list[int]]:
     return [p.tolist() for p in parts]
 
 
-def _members(
-    listed: Mapping[str, str],
-    tracks: Sequence[str],
-    hashes: NDArray[Any],
-    weight: Floats,
-    best: Ints,
-    embeddings: Mapping[str, NDArray[np.float32]],
-) -> list[_Member]:
-    """The units to cluster, heaviest first, without tracks that have no regions."""
-    members: dict[tuple[str, str], _Member] = {}
-    for t, track in enumerate(tracks):
-        if track not in listed or best[t] < 0:
-            continue
-        key = fold(key_of(listed[track]))
-        embedding = None if key else embeddings.get(track)
-        member = members.setdefault((key, "" if key else track), _Member(key, int(hashes[best[t]]), 0.0, embedding))
-        member.weight += float(weight[t])
-        member.tracks.append(t)
-    return sorted(members.values(), key=lambda m: (-m.weight, m.key, m.crop))
-
-
-def _leaders(members: Sequence[_Member]) -> list[int]:
-    """For each member the heaviest similar leader; if there is none, the member itself becomes one."""
-    texts = NearIndex([m.key for m in members], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
-    crops = np.array([m.crop for m in members], np.uint64)
-    size = max((len(m.embedding) for m in members if m.embedding is not None), default=0)
-    unknown = np.zeros(size, np.float32)
-    leader_of: list[int] = []
-    leaders = np.zeros(len(members), np.int64)
-    embeddings = np.zeros((len(members), size), np.float32)  # of the leaders
-    n_leaders = n_before = 0
-    block: list[NDArray[np.float32]] = []
-    likeness = np.zeros((0, 0), np.float32)  # of a block of members with the leaders before it
-    for i, member in enumerate(members):
-        if i % BLOCK == 0:
-            n_before = n_leaders
-            block = [unknown if m.embedding is None else m.embedding for m in members[i : i + BLOCK]]
-            likeness = np.stack(block) @ embeddings[:n_before].T
-        others = leaders[:n_leaders]
-        bits = np.bitwise_count(crops[others] ^ crops[i])
-        cosines = np.concatenate([likeness[i % BLOCK], embeddings[n_before:n_leaders] @ block[i % BLOCK]])
-        same_crop = (bits <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)
-        same_crops = set(others[same_crop].tolist())
-        same_text = {j for j in texts.near(member.key) if j < i and leader_of[j] == j}
-        leader = next((j for j in sorted(same_text | same_crops) if _are_alike(member, members[j], j in same_crops)), i)
-        leader_of.append(leader)
-        if leader == i:
-            leaders[n_leaders], embeddings[n_leaders] = i, block[i % BLOCK]
-            n_leaders += 1
-    return leader_of
-
-
-def _are_alike(a: _Member, b: _Member, same_crop: bool) -> bool:
-    if not (a.key and b.key):
-        return same_crop and a.key == b.key
+def _are_alike(one: str, other: str, same_crop: bool) -> bool:
     needed = ALIKE_TEXT_SAME_CROP if same_crop else ALIKE_TEXT
-    return Levenshtein.normalized_similarity(a.key, b.key) >= needed
+    return Levenshtein.normalized_similarity(one, other) >= needed

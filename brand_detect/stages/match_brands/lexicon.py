@@ -86,14 +86,20 @@ class LexiconMatcher:
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
         readings = texts.readings.filter(_is_in(texts.readings["track_id"], pa.array(tracks, pa.string())))
         stored = texts.steps.filter(_is_in(texts.steps["region_id"], readings["region_id"].combine_chunks()))
-        steps = {row["region_id"]: steps_of(row) for row in rows(stored)}
-        self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
         spell = lru_cache(maxsize=65_536)(spelled)
+        text_of = {  # a clock's 41:00 is no A-100
+            region: text for region, text in rows_of(readings, "region_id", "text") if any(map(str.isalpha, text))
+        }
+        told: dict[str, Lattice] = {}
+        for row in rows(stored):
+            if text := text_of.get(row["region_id"]):
+                steps = steps_of(row)
+                told[row["region_id"]] = lattice_of(text, steps) if steps else spell(text, certain=True)
+        self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
         columns = ("track_id", "text", "confidence", "char_positions", "region_id")
         for track, text, confidence, positions, region in rows_of(readings, *columns):
-            if any(map(str.isalpha, text)):  # a clock's 41:00 is no A-100
-                own = steps.get(region)
-                lattice = lattice_of(text, own) if own else spell(text, certain=own is not None)
+            if region in text_of:
+                lattice = told.get(region) or spell(text, certain=False)
                 self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))
         self._find = lru_cache(maxsize=65_536)(index.find_likely)
 

@@ -23,7 +23,7 @@ from brand_detect.stages.views import BLURRED
 
 SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
 LEGIBLE = 3  # fewest letters of a text that rules brands out
-LIKELY = 0.5  # probability from which a cluster resembles a brand
+LIKELY, MOST_BRANDS = 0.5, 5  # probability from which a cluster resembles a brand, and of how many it is asked
 SMALL = 0.1  # factor on the false accept rate of a region of half to the whole of ``min_logo_match_px``
 PACKAGED = 0.2  # the same for a brand that has the package's own logos alone; of the two, the stricter holds
 AT_ONCE = 1024  # tracks or clusters whose views are in memory as floats
@@ -61,10 +61,11 @@ def logo_verdicts(
     labelled = _named_near(regions, names, set(asked), settled, labels)
     covered = _named_near(regions, names, set(asked), settled, contains)
     matched: dict[str, Likeness] = {}
-    for track, likenesses in _recognised(detected.embeddings, asked, gallery):
-        match, best = matches.get(track), likenesses[0] if likenesses else None
+    most = params.max_false_accept_rate * LABELLED
+    for track, likenesses in _recognised(detected.embeddings, asked, gallery, best=1, most_false_accepts=most):
+        match, best = matches.get(track), likenesses[0]
         text = match.text if match and match.confidence >= params.min_confidence else ""
-        if best is None or not _is_possible(best, text):
+        if not _is_possible(best, text):
             continue
         brands = covered.get(track) or labelled.get(track, set())
         limit = params.max_false_accept_rate * (LABELLED if best.brand_id in brands else 1.0)
@@ -93,15 +94,20 @@ def cluster_likenesses(
     clear = _clear(regions, detected.tracks["track_id"].to_pylist(), params.min_logo_match_px)
     owners = {track: i for i, cluster in enumerate(clusters) for track in cluster.track_ids if track in clear}
     found: list[list[Likeness]] = [[] for _ in clusters]
-    for i, likenesses in _recognised(detected.embeddings, owners, gallery):
+    for i, likenesses in _recognised(detected.embeddings, owners, gallery, best=MOST_BRANDS):
         found[i] = [one for one in likenesses if one.probability >= LIKELY and _is_possible(one, clusters[i].text)]
     return found
 
 
 def _recognised(
-    embeddings: pa.Table, owners: Mapping[str, Owner], gallery: LogoGallery
+    embeddings: pa.Table,
+    owners: Mapping[str, Owner],
+    gallery: LogoGallery,
+    *,
+    best: int,
+    most_false_accepts: float = 1.0,
 ) -> Iterator[tuple[Owner, list[Likeness]]]:
-    """What each of ``owners``, of one track or several, resembles by the views of its tracks."""
+    """The ``best`` brands that each of ``owners``, of one track or several, resembles by the views of its tracks."""
     rows: defaultdict[Owner, list[int]] = defaultdict(list)
     for row, track in enumerate(embeddings["track_id"].to_pylist()):
         if track in owners:
@@ -111,7 +117,8 @@ def _recognised(
         some = of_owner[start : start + AT_ONCE]
         vectors = vectors_of(embeddings, [row for _, own in some for row in own])
         number = np.repeat(np.arange(len(some)), [len(own) for _, own in some])
-        yield from zip((owner for owner, _ in some), gallery.recognise(vectors, number), strict=True)
+        found = gallery.recognise(vectors, number, best=best, most_false_accepts=most_false_accepts)
+        yield from ((owner, likenesses) for (owner, _), likenesses in zip(some, found, strict=True) if likenesses)
 
 
 def _clear(regions: RegionColumns, names: Sequence[str], side_px: float) -> set[str]:

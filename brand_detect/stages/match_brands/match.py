@@ -5,7 +5,6 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
@@ -25,7 +24,7 @@ from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import BrandIndex, Hit, LogoGallery
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.timeline import shown_seconds
-from brand_detect.stages.match_brands.clustering import cluster, tracks_to_list
+from brand_detect.stages.match_brands.clustering import Clustering, tracks_to_list
 from brand_detect.stages.match_brands.joining import Join, join_around_occluders, join_neighbours
 from brand_detect.stages.match_brands.lexicon import LexiconMatcher
 from brand_detect.stages.match_brands.logos import cluster_likenesses, logo_verdicts
@@ -41,7 +40,7 @@ from brand_detect.stages.match_brands.matching import (
 from brand_detect.stages.match_brands.ranking import ranked, with_candidates
 from brand_detect.stages.match_brands.reidentification import reidentified
 from brand_detect.stages.regions import RegionColumns
-from brand_detect.stages.similarity import MEASURED_WITH, mean_embeddings
+from brand_detect.stages.similarity import MEASURED_WITH
 
 NO_LOOKS = "No name is recognised by its looks: what is alike enough is known of the built-in embedder alone."
 NO_STEPS = "The reader told no steps of {} of {} lines: names are scored by their texts alone."
@@ -69,20 +68,19 @@ def match_brands(
     - Texts that the catalogue excludes get the status ``ignored`` and are not listed.
     - Tracks without a verdict by text are compared with the logos in ``gallery`` (``logo_verdicts``).
     - Tracks without a verdict that look like one whose name was read are that name (``reidentified``).
-    - The remaining tracks are clustered (``cluster``) and ranked (``ranked``).
+    - The remaining tracks are clustered (``Clustering``) and ranked (``ranked``).
 
     ``stats``: tracks, resolved, by_lexicon, by_looks and by_logo (verdicts by these rules), ignored, not_listed (tracks
     with neither a verdict nor a cluster), lookups (distinct texts looked up).
     """
     tracks = detected.tracks["track_id"].to_pylist()
     regions = RegionColumns(detected.regions, tracks)
-    at_edge = dict(rows_of(detected.regions, "region_id", "at_edge"))
+    may_be_cut = _at_edge(detected.regions, or_unknown=True)
     read = readings_of(texts)
     readings = {t: read[t] for t in tracks if t in read}
-    chance = Chance(index, readings, cut={region for region, is_cut in at_edge.items() if is_cut})
-    may_be_cut = {region for region, is_cut in at_edge.items() if is_cut is not False}
+    chance = Chance(index, readings, _at_edge(detected.regions, or_unknown=False))
     matcher = TextMatcher(index, params)
-    matches, joins = _matches(tracks, readings, chance, detected, regions, matcher, params, index)
+    matches, joins = _matches(tracks, readings, chance, may_be_cut, regions, matcher, params, index)
     verdicts = list(_text_verdicts(tracks, matches, joins, index))
     if params.min_probability < 1:
         verdicts += _lexicon_verdicts(tracks, texts, may_be_cut, chance, regions, matches, verdicts, params, index)
@@ -114,6 +112,11 @@ def match_brands(
     )
 
 
+def _at_edge(regions: pa.Table, *, or_unknown: bool) -> set[str]:
+    """The ids of REGIONS that the picture's edge may cut off; with ``or_unknown`` also where that was not measured."""
+    return set(regions["region_id"].filter(regions["at_edge"].fill_null(or_unknown)).to_pylist())
+
+
 def _notes(detected: DetectedObjects, texts: TrackTexts, params: MatchBrandsParams) -> tuple[str, ...]:
     """A note if names are scored by texts alone, as for Tesseract and for attempts from before steps were stored; and
     one if none is recognised by its looks, because the embedder is not the built-in one."""
@@ -128,7 +131,7 @@ def _matches(
     tracks: Sequence[str],
     readings: Mapping[str, Sequence[Reading]],
     chance: Chance,
-    detected: DetectedObjects,
+    cut: Container[str | None],
     regions: RegionColumns,
     matcher: TextMatcher,
     params: MatchBrandsParams,
@@ -141,7 +144,7 @@ def _matches(
     joins = join_neighbours(regions, tracks, matches, matcher, params.min_confidence) if params.join_neighbours else []
     joined = {t for join in joins for t in join.tracks}
     alone = {t: match for t, match in matches.items() if t not in joined}  # joined tracks are already matched
-    matches |= matcher.match_occluded(alone, readings, spelled_out, detected.regions)
+    matches |= matcher.match_occluded(alone, readings, spelled_out, cut)
     if params.join_neighbours:
         left = {
             t: match
@@ -161,14 +164,18 @@ def _clusters(
     params: MatchBrandsParams,
 ) -> list[Cluster]:
     """The clusters to list of the ``unresolved`` tracks, by rank."""
-    tracks, kinds, scores = (detected.tracks[c].to_pylist() for c in ("track_id", "kind", "score"))
+    tracks, kinds = (detected.tracks[c].to_pylist() for c in ("track_id", "kind"))
     text_lines = {t for t, kind in zip(tracks, kinds, strict=True) if kind == "text"}
     listed = tracks_to_list(unresolved, text_lines, regions, tracks, params.min_unresolved_letters)
-    readings = sorted(rows_of(texts.readings, "region_id", "confidence"), key=lambda row: row[1])  # the highest wins
-    logos = pa.array([track for track, text in listed.items() if not text], pa.string())
-    embeddings = mean_embeddings(detected.embeddings.filter(pc.field("track_id").isin(logos)))
-    clusters = cluster(listed, regions, tracks, shown_seconds(scenes.timeline), dict(readings), embeddings)
-    return ranked(clusters, dict(zip(tracks, scores, strict=True)), params)
+    clustering = Clustering(regions, tracks, shown_seconds(scenes.timeline), texts.readings)
+    logos = clustering.logos(
+        {track for track, text in listed.items() if not text},
+        detected.tracks["score"].to_numpy(),
+        detected.embeddings,
+        least_s=params.min_unresolved_logo_s,
+        most=params.max_unresolved_logos,
+    )
+    return ranked(clustering.texts({track: text for track, text in listed.items() if text}), logos)
 
 
 def _text_verdicts(

@@ -105,15 +105,14 @@ class TextMatcher:
         matches: Mapping[str, Match],
         readings: Mapping[str, Sequence[Reading]],
         spelled_out: Mapping[str, Collection[str]],
-        regions: pa.Table,
+        cut: Container[str | None],
     ) -> dict[str, Match]:
         """Matches tracks without a brand to names that other tracks spell out, with one run of characters occluded.
 
-        Only readings of ``regions`` away from the picture's edge count: text that the edge cuts off is not occluded.
+        Readings of regions that the picture's edge may cut off, ``cut``, do not count: there no letter is occluded.
         """
         if not spelled_out:
             return {}
-        uncut = {region for region, at_edge in rows_of(regions, "region_id", "at_edge") if at_edge is False}
         names = tuple(sorted(set[str]().union(*spelled_out.values())))
 
         @cache
@@ -121,7 +120,9 @@ class TextMatcher:
             limits = self._params.fuzzy_score_second_pass, self._params.min_fuzzy_length
             return self._index.find_occluded(text, names, fuzzy_score=limits[0], min_fuzzy_length=limits[1])
 
-        whole = {t: [r for r in readings[t] if r.region_id in uncut] for t in self._unmatched(matches)}
+        whole = {
+            t: [r for r in readings[t] if r.region_id and r.region_id not in cut] for t in self._unmatched(matches)
+        }
         found = {track: self._match(own, lambda r: find(r.text)) for track, own in whole.items() if own}
         return {track: match for track, match in found.items() if match.hits}
 

@@ -19,7 +19,7 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import Rule, Verdict
 from brand_detect.domain.geometry import side_lengths
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.tables import content_id
+from brand_detect.domain.tables import content_id, places
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.matching import ADDRESS, Match
 from brand_detect.stages.regions import quads_of
@@ -68,7 +68,7 @@ def reidentified(
     crops = _crops(detected)
     tracks, whole = crops["track_id"].to_pylist(), crops["whole"].to_pylist()
     shapes, sharp = crops["shape"].to_numpy(), crops["sharp"].to_numpy()
-    known = _Known(crops, matches, settled)
+    known = _Known(crops, detected.embeddings, matches, settled)
     asked = [row for row, track in enumerate(tracks) if whole[row] and track not in known.verdicts]
     found: defaultdict[str, list[tuple[float, Verdict]]] = defaultdict(list)
     for row, exemplar, score, lead in known.most_alike(asked, params.min_likeness):
@@ -119,20 +119,21 @@ def _folded(text: str) -> str:
 
 
 def _crops(detected: DetectedObjects) -> pa.Table:
-    """TRACK_EMBEDDINGS of texts and logo regions with ``shape``, the logarithm of width by height; ``sharp``; and
-    ``whole``, whether the picture's edge certainly does not cut the region off."""
-    regions = detected.regions.filter(pc.field("kind") != RegionKind.object)
-    ids = regions["region_id"].combine_chunks()
-    at = pc.index_in(detected.embeddings["region_id"], value_set=ids)  # pyright: ignore[reportAttributeAccessIssue]
-    crops, regions = detected.embeddings, regions.take(at.drop_null())
-    if at.null_count:
-        crops = crops.filter(at.is_valid())
+    """Which of TRACK_EMBEDDINGS are of texts and logo regions: ``track_id``; ``row`` there; ``shape``, the logarithm of
+    width by height; ``sharp``; and ``whole``, whether the picture's edge certainly does not cut the region off."""
+    columns = detected.regions.select(["region_id", "kind", "quad", "sharpness", "at_edge"])
+    regions = columns.filter(pc.field("kind") != RegionKind.object)
+    at = places(detected.embeddings["region_id"], regions["region_id"])
+    rows, regions = np.flatnonzero(at >= 0), regions.take(pa.array(at[at >= 0]))
     along, across = side_lengths(quads_of(regions))
-    whole = [at_edge is False for at_edge in regions["at_edge"].to_pylist()]
-    return (
-        crops.append_column("shape", pa.array(np.log(np.maximum(along, 1) / np.maximum(across, 1))))
-        .append_column("sharp", pa.array(regions["sharpness"].to_numpy() >= BLURRED))
-        .append_column("whole", pa.array(whole, pa.bool_()))
+    return pa.table(
+        {
+            "track_id": detected.embeddings["track_id"].take(pa.array(rows)),
+            "row": rows,
+            "shape": np.log(np.maximum(along, 1) / np.maximum(across, 1)),
+            "sharp": regions["sharpness"].to_numpy() >= BLURRED,
+            "whole": [at_edge is False for at_edge in regions["at_edge"].to_pylist()],
+        }
     )
 
 
@@ -141,10 +142,13 @@ class _Known:
 
     Args:
         crops: the table of ``_crops``; rows below are indices into it.
+        embeddings: TRACK_EMBEDDINGS.
     """
 
-    def __init__(self, crops: pa.Table, matches: Mapping[str, Match], settled: Iterable[Verdict]) -> None:
-        self._crops, self._matches = crops, matches
+    def __init__(
+        self, crops: pa.Table, embeddings: pa.Table, matches: Mapping[str, Match], settled: Iterable[Verdict]
+    ) -> None:
+        self._row, self._embeddings, self._matches = crops["row"].to_numpy(), embeddings, matches
         self._tracks: list[str] = crops["track_id"].to_pylist()
         self.verdicts: dict[str, list[Verdict]] = {}  # by track
         for verdict in settled:
@@ -165,10 +169,10 @@ class _Known:
         the likeness, and its lead over all else."""
         if not self._exemplars:
             return
-        exemplars, others = vectors_of(self._crops, self._exemplars), vectors_of(self._crops, self._others)
+        exemplars, others = self._vectors(self._exemplars), self._vectors(self._others)
         for start in range(0, len(rows), BLOCK):
             block = np.array(rows[start : start + BLOCK], np.int64)
-            vectors = vectors_of(self._crops, block)
+            vectors = self._vectors(block)
             likeness = vectors @ exemplars.T
             near = np.flatnonzero(likeness.max(axis=1) >= least)
             likeness = np.hstack([likeness[near], vectors[near] @ others.T])
@@ -177,6 +181,9 @@ class _Known:
                 verdict = self.verdicts[self._tracks[self._exemplars[i]]][0]
                 rivals = self._are_rivals(verdict.brand_id, verdict.matched)
                 yield row, self._exemplars[i], float(alike[i]), float(alike[i] - alike[rivals].max(initial=0.0))
+
+    def _vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+        return vectors_of(self._embeddings, self._row[np.asarray(rows, np.int64)])
 
     def _which_are_rivals(self, brand_id: str, name: str) -> NDArray[np.bool_]:
         """Which crops to compare with show anything but the brand."""
@@ -193,7 +200,7 @@ class _Known:
         """Of each group of rows the first and those that are, in turn, least like all before them, up to ``ALIKE``."""
         chosen: list[int] = []
         for rows in groups:
-            vectors = vectors_of(self._crops, rows)
+            vectors = self._vectors(rows)
             picked = [0]
             nearest = vectors @ vectors[0]
             while len(picked) < most and nearest.min() < ALIKE:

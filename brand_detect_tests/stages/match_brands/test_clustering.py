@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from brand_detect.domain.contracts.filter_scenes import BLACK
+from brand_detect.stages.match_brands.clustering import LEADERS
 from brand_detect_tests.support.matching import FRAMES, match, open_texts
 from brand_detect_tests.support.payloads import reading, region, scenes
 
@@ -95,6 +96,26 @@ def test_what_can_be_read_comes_first_and_then_the_few_likeliest_marks():
     assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
     assert result.stats["not_listed"] == 2
     assert open_tracks(match(everything, {"word": "ACME"}, min_unresolved_logo_s=60)) == [["word"]]
+
+
+def test_a_mark_leads_those_that_look_like_it_and_what_is_shorter_makes_room():
+    lone, short = mark("lone", (500, 500, 40, 40), score=0.5), mark("short", (800, 500, 40, 40), frame=9, score=0.95)
+    likeliest = mark("likeliest", score=0.9)
+    alike = [{**mark("alike", frame=f, score=0.3), "crop_hash": likeliest["crop_hash"] ^ 1} for f in range(1, 9)]
+    everything = [likeliest, *alike, short, *({**lone, **mark("lone", (500, 500, 40, 40), f, 0.5)} for f in range(9))]
+    assert open_tracks(match(everything, {}, min_unresolved_logo_s=1.0, max_unresolved_logos=1)) == [
+        ["likeliest", "alike"]
+    ]
+    both = match(everything, {}, min_unresolved_logo_s=1.0, max_unresolved_logos=2)
+    assert open_tracks(both) == [["likeliest", "alike"], ["lone"]]
+    assert both.stats["not_listed"] == 1
+
+
+def test_many_marks_are_compared_a_few_at_a_time():
+    marks = [mark(f"m{i:02}", score=0.9 - i / 100) for i in range(3 * LEADERS)]
+    again = [{**mark(f"n{i:02}", frame=1, score=0.1), "crop_hash": m["crop_hash"]} for i, m in enumerate(marks)]
+    result = match([*marks, *again], {}, min_unresolved_logo_s=0, max_unresolved_logos=2 * LEADERS + 1)
+    assert open_tracks(result) == [[f"m{i:02}", f"n{i:02}"] for i in range(2 * LEADERS + 1)]
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,15 @@ class Gallery:
 
     embedder = "scripted"
 
-    def recognise(self, vectors, track):
+    def recognise(self, vectors, track, *, best=5, most_false_accepts=1.0):
+        assert best >= 1
         found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
         for vector, t in zip(vectors, track, strict=True):
             place = int(vector.argmax())
             brand = ("Rolex", "Emirates", "Adidas")[place]
             alarms = float(np.float32(1) - vector[place])
-            found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, max(0.0, 0.9 - 10 * alarms))]
+            if alarms <= most_false_accepts:
+                found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, max(0.0, 0.9 - 10 * alarms))]
         return found
 
 
@@ -103,8 +105,9 @@ def test_a_small_mark_asks_for_a_tenth_of_the_false_accepts():
 
 def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts():
     class Packaged(Gallery):
-        def recognise(self, vectors, track):
-            return [[replace(best, by_packaged=True) for best in of] for of in super().recognise(vectors, track)]
+        def recognise(self, vectors, track, **limits):
+            found = super().recognise(vectors, track, **limits)
+            return [[replace(best, by_packaged=True) for best in of] for of in found]
 
     unsure, sure = looks(a=(2, 0.004)), looks(a=(2, 0.0))
     assert ("a",) in verdicts(match([logo(0, "a")], embeddings=unsure))
@@ -205,7 +208,7 @@ def test_unknown_marks_that_look_alike_are_one_cluster():
     ]
 
     class Nothing(Gallery):
-        def recognise(self, vectors, track):  # noqa: ARG002
+        def recognise(self, vectors, track, **limits):  # noqa: ARG002
             return [[] for _ in range(int(track.max()) + 1)]
 
     result = match(regions, gallery=Nothing(), embeddings=table(TRACK_EMBEDDINGS, rows))
@@ -259,11 +262,11 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
     class Several(Gallery):
         """Likes every track to two brands, as much as its vectors say in the mean."""
 
-        def recognise(self, vectors, track):
+        def recognise(self, vectors, track, *, best=5, **_):
             found = []
             for t in range(int(track.max()) + 1):
                 mean = vectors[track == t].mean(axis=0)
-                order = np.argsort(-mean)[:2]
+                order = np.argsort(-mean)[: min(best, 2)]
                 found.append([Likeness(f"b{i}", f"B{i}", "e", 1.0, 0.02, float(mean[i])) for i in order])
             return found
 

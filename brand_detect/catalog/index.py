@@ -86,8 +86,7 @@ class LexiconIndex:
         for key in map(key_of, (brand.name, *brand.aliases)):
             rest._names[key] = {i: other for i, other in self._names[key].items() if other is not brand}
         rest._excluded = defaultdict(set, {text: ids - {brand.brand_id} for text, ids in self._excluded.items()})
-        rest._folded_names = {key: folded for key, folded in self._folded_names.items() if rest._names[key]}
-        for name in ("_abridged", "_all", "_common", "_ends", "_forwards", "_backwards"):
+        for name in ("_abridged", "_all", "_common", "_ends", "_folded_names", "_forwards", "_backwards"):
             vars(rest).pop(name, None)  # made anew when asked for
         return rest
 
@@ -297,16 +296,18 @@ class LexiconIndex:
         key = fold(key_of(text))
         if len(key) < SHORTEST_NEAR:
             return []
+        keys, folded = self._folded_names
         found = process.extract(
-            key, self._folded_names, scorer=fuzz.ratio, limit=4 * limit, score_cutoff=NEAR_SCORE
+            key, folded, scorer=fuzz.ratio, limit=4 * limit, score_cutoff=NEAR_SCORE
         )  # more than ``limit``, since a brand may have many names
-        names = [brand.name for _, _, known in found for brand in self._names[known].values()]
+        names = [brand.name for _, _, at in found for brand in self._names[keys[at]].values()]
         return list(dict.fromkeys(names))[:limit]
 
     @cached_property
-    def _folded_names(self) -> dict[str, str]:
-        """Each name as it is compared, by key."""
-        return {key: fold(key) for key in self._names}
+    def _folded_names(self) -> tuple[list[str], list[str]]:
+        """The keys of all names, and each as it is compared."""
+        keys = [key for key, brands in self._names.items() if brands]
+        return keys, [fold(key) for key in keys]
 
     def rivals(self, text: str, *, fuzzy_score: float, min_fuzzy_length: int) -> list[Hit]:
         """Other names that the whole of ``text`` matches approximately, best first."""

@@ -46,8 +46,8 @@ def logo_verdicts(
     - A track is matched to the most similar brand if at most ``max_false_accept_rate`` of distractors reach its score.
     - A track that is never both sharp and at least ``min_logo_match_px`` a side may have a tenth of that share; below
       half that size it is not matched: at a distance, legs and heads look like logos.
-    - For a brand of which the list has the package's own logos alone the share is a fifth: nobody said that it will be
-      seen, and a plain logo that is not listed resembles some icon of a few hundred.
+    - For a brand of which the list has the package's own logos alone the share is a fifth, unless the video also names
+      it: nobody said that it will be seen, and a plain logo that is not listed resembles some icon of a few hundred.
     - If one matched track lies in another, the one with fewer false accepts counts.
     - If a text in or directly beside the region names the same brand, the limit is ten times higher; if it names
       another, the region is that brand's logo and the track gets no verdict. A name that covers the region, or lies in
@@ -56,6 +56,7 @@ def logo_verdicts(
     """
     names = detected.tracks["track_id"].to_pylist()
     done = {t for v in settled for t in v.track_ids}
+    named = {v.brand_id for v in settled}
     clear, asking = (_clear(regions, names, side) for side in (params.min_logo_match_px, params.min_logo_match_px / 2))
     asked = {t: t for t in detected.embeddings["track_id"].to_pylist() if t not in done and t in asking}
     labelled = _named_near(regions, names, set(asked), settled, labels)
@@ -69,7 +70,8 @@ def logo_verdicts(
             continue
         brands = covered.get(track) or labelled.get(track, set())
         limit = params.max_false_accept_rate * (LABELLED if best.brand_id in brands else 1.0)
-        limit *= SMALL if track not in clear else PACKAGED if best.by_packaged else 1.0
+        is_unexpected = best.by_packaged and best.brand_id not in named
+        limit *= SMALL if track not in clear else PACKAGED if is_unexpected else 1.0
         if best.false_accept_rate <= limit and (not brands or best.brand_id in brands):
             matched[track] = best
     parts = _parts(regions, names, matched)

@@ -103,7 +103,7 @@ def test_a_small_mark_asks_for_a_tenth_of_the_false_accepts():
         assert ("a",) in verdicts(match([large], embeddings=looking))
 
 
-def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts():
+def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts_unless_it_is_named():
     class Packaged(Gallery):
         def recognise(self, vectors, track, **limits):
             found = super().recognise(vectors, track, **limits)
@@ -113,6 +113,9 @@ def test_a_brand_of_packaged_logos_alone_asks_for_a_fifth_of_the_false_accepts()
     assert ("a",) in verdicts(match([logo(0, "a")], embeddings=unsure))
     assert ("a",) not in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=unsure))
     assert ("a",) in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=sure))
+    elsewhere = [logo(0, "a"), region(9, "t")]
+    assert ("a",) in verdicts(match(elsewhere, {"t": "ADIDAS"}, gallery=Packaged(), embeddings=unsure))
+    assert ("a",) not in verdicts(match(elsewhere, {"t": "ROLEX"}, gallery=Packaged(), embeddings=unsure))
     of_a_seventh, small = looks(a=(2, 0.001)), logo(0, "a", (100, 100, 31, 200))
     assert ("a",) in verdicts(match([logo(0, "a")], gallery=Packaged(), embeddings=of_a_seventh))
     assert ("a",) not in verdicts(match([small], gallery=Packaged(), embeddings=of_a_seventh)), "a tenth if it is small"

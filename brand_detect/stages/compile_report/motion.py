@@ -95,10 +95,11 @@ def motions(
     # Where a brand's overlay or shirt is in the shot, what tells nothing may be a glimpse of that, before a board.
     may_be = np.array([told is None and key not in loose for told, key in zip(motion, in_shot, strict=True)], bool)
     may_be |= is_fixed
+    wanted = may_be[i] & may_be[j] & (brand[i] != brand[j])
+    i, j = i[wanted], j[wanted]
     in_place, has_moved = tracks.replaced(i, j)
     # A graphic on screen changes too, so the scene has to move while it does, or one of the texts with the scene.
-    wanted = in_place & may_be[i] & may_be[j] & (has_moved | is_fixed[i] | is_fixed[j])
-    wanted &= brand[i] != brand[j]
+    wanted = in_place & (has_moved | is_fixed[i] | is_fixed[j])
     for a, b in zip(i[wanted], j[wanted], strict=True):
         if _differ(text[a], text[b]):
             found[a].changes += 1
@@ -150,8 +151,10 @@ class _Tracks:
         self._quads = quads_of(own)
         along, across = (np.maximum(sides, 1e-6) for sides in side_lengths(self._quads))
         self._shape = np.log(along / across)
-        heights = np.split(np.minimum(along, across), self._first[1:])
-        self._height = np.array([np.median(track) for track in heights if len(track)])
+        heights = np.minimum(along, across)
+        heights = heights[np.lexsort((heights, self._track))]
+        middle = self._first + self._last  # twice the place of each track's median
+        self._height = (heights[middle // 2] + heights[(middle + 1) // 2]) / 2
         self._camera, self._frame = _Camera(detected.camera_motion), own["frame"].to_numpy()
         self._at = np.array([self._camera.row_of.get(frame, NOTHING) for frame in self._frame.tolist()], np.intp)
         widths = sizes_of(frames, self._frame[self._first])[:, 0]

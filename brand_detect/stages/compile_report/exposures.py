@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +27,7 @@ class _Presence:
 
     found: pa.Table  # the brand's detections
     rows: Ints  # their indices among those of all brands
+    rank: Ints  # of each as the one to show, the highest is the best
     frame: Ints
     first: Ints  # index of the frame's first box in ``found``
     group: Ints  # for each row of ``found``, its index in ``frame``
@@ -136,6 +136,7 @@ def _presence(
     return _Presence(
         found,
         rows,
+        _ranks(found),
         on,
         first,
         group,
@@ -202,7 +203,7 @@ def _pieces(run: _Run, edges: Floats) -> tuple[Ints, Ints]:
 
 def _exposure(run: _Run, video: str, media_factor: float, exclusive_s: float) -> Exposure:
     on, rows = run.presence, run.rows()
-    best = _best(on.found.take(rows))
+    best = on.found.slice(rows[on.rank[rows].argmax()], 1).to_pylist()[0]
     cx, cy = run.mean(on.centre)
     carried, assets = run.mean(on.placements), {name: float(run.mean(area)) for name, area in on.assets.items()}
     placement = int((carried * IS_KNOWN if (carried * IS_KNOWN).any() else carried).argmax())
@@ -231,11 +232,12 @@ def _exposure(run: _Run, video: str, media_factor: float, exclusive_s: float) ->
     )
 
 
-def _best(found: pa.Table) -> dict[str, Any]:
-    """The detection to show: by confidence, then area, then the first."""
+def _ranks(found: pa.Table) -> Ints:
+    """The rank of each detection as the one to show: by confidence, then area, then the first."""
     frame, area, confidence = (found[c].to_numpy() for c in ("frame", "area_frac", "confidence"))
-    best = np.lexsort((-frame, area.astype(np.float64), confidence.round(2)))[-1]
-    return found.slice(best, 1).to_pylist()[0]
+    ranks = np.empty(len(frame), np.intp)
+    ranks[np.lexsort((-frame, area, confidence.round(2)))] = np.arange(len(frame))
+    return ranks
 
 
 def _overlap_once(boxes: Floats, group: Ints) -> Floats:

@@ -12,7 +12,8 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import box_iou, boxes_of
 from brand_detect.domain.params import Precision
 from brand_detect.engines import onnx
-from brand_detect.engines.onnx import OnnxNet, quantised, read_compiled, write_compiled
+from brand_detect.engines.memory import hold_little
+from brand_detect.engines.onnx import OnnxNet, installed_openvino, quantised, read_compiled, write_compiled
 from brand_detect.engines.rapid import DETECTOR, READER, RapidTextDetector, model_file
 from brand_detect.evaluation.synthetic.drawing import brand_of, sponsor_wall
 
@@ -168,3 +169,32 @@ print(telemetry_utils.tm.__name__)
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert run.stdout.split() == ["openvino.tools.ovc.telemetry_stub"], run.stderr
     assert not (tmp_path / "intel").exists()
+
+
+BUFFERS = """
+import os
+import numpy as np
+from brand_detect.domain.params import Precision
+from brand_detect.engines.memory import give_back_freed
+from brand_detect.engines.onnx import OnnxNet, give_back_buffers
+from brand_detect.engines.rapid import DETECTOR, model_file
+def resident_mib():
+    give_back_freed()
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+give_back_buffers()
+net = OnnxNet(model_file(DETECTOR), Precision.f32, mean=127.5, scale=127.5)
+picture = np.random.default_rng(1).integers(0, 255, (1, 640, 1024, 3), np.uint8)
+[first] = net.map([picture], np.array)
+before = resident_mib()
+give_back_buffers()
+print(before - resident_mib())
+[again] = net.map([picture], np.array)
+assert np.array_equal(first, again)
+"""
+
+
+@pytest.mark.skipif(not hold_little() or installed_openvino() is None, reason="not glibc, or no OpenVINO")
+def test_buffers_between_inputs_are_given_back() -> None:
+    told = subprocess.run([sys.executable, "-c", BUFFERS], capture_output=True, text=True, check=True).stdout
+    assert float(told) > 30

@@ -46,7 +46,7 @@ def test_as_many_as_asked_for_and_none_that_distractors_resemble_as_often():
     views = np.concatenate([near(scattered(2, 1)), scattered(30, 7)])
     whole = gallery().recognise(views, np.arange(32))
     assert gallery().recognise(views, np.arange(32), best=1) == [of[:1] for of in whole]
-    rare = gallery().recognise(views, np.arange(32), most_false_accepts=0.01)
+    rare = gallery().recognise(views, np.arange(32), max_false_accept_rate=0.01)
     assert rare == [[one for one in of if one.false_accept_rate <= 0.01] for of in whole]
     assert [len(of) for of in rare[:2]] == [1, 1]
     assert sum(map(len, rare)) < 6

@@ -77,12 +77,11 @@ class Clustering:
             readings: READINGS.
         """
         self._regions, self._tracks, self._seconds_of = regions, tracks, seconds_of
-        readings = readings.select(["region_id", "confidence"]).sort_by(
-            "confidence"
-        )  # of a region read twice, the highest
-        read = np.append(np.full(len(regions.track), UNREAD), 0.0)  # and one for regions that are not among them
-        read[places(readings["region_id"], regions.ids)] = readings["confidence"].to_numpy()
-        read = read[:-1]
+        # Of a region that was read twice, the highest confidence is set last.
+        readings = readings.select(["region_id", "confidence"]).sort_by("confidence")
+        at = places(readings["region_id"], regions.ids)
+        read = np.full(len(regions.track), UNREAD)
+        read[at[at >= 0]] = readings["confidence"].to_numpy()[at >= 0]
         self._quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
         self._size = np.bincount(regions.track, minlength=len(tracks))
         seconds, area, self._best = self._per_group(regions.track, len(tracks))

@@ -26,14 +26,14 @@ class Gallery:
 
     embedder = "scripted"
 
-    def recognise(self, vectors, track, *, best=5, most_false_accepts=1.0):
+    def recognise(self, vectors, track, *, best=5, max_false_accept_rate=1.0):
         assert best >= 1
         found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
         for vector, t in zip(vectors, track, strict=True):
             place = int(vector.argmax())
             brand = ("Rolex", "Emirates", "Adidas")[place]
             alarms = float(np.float32(1) - vector[place])
-            if alarms <= most_false_accepts:
+            if alarms <= max_false_accept_rate:
                 found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, max(0.0, 0.9 - 10 * alarms))]
         return found
 

@@ -74,7 +74,7 @@ class Gallery:
         self._tails_alone = np.concatenate(tails, axis=1)
 
     def recognise(
-        self, vectors: Floats, track: Ints, *, best: int = BEST, most_false_accepts: float = 1.0
+        self, vectors: Floats, track: Ints, *, best: int = BEST, max_false_accept_rate: float = 1.0
     ) -> list[list[Likeness]]:
         order = np.argsort(track, kind="stable")
         found: list[list[Likeness]] = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
@@ -85,7 +85,7 @@ class Gallery:
             last = max(first + 1, int(np.searchsorted(begins, begins[first] + BLOCK, side="right")) - 1)
             likeness = vectors[order[begins[first] : begins[last]]] @ self._vectors.T
             cuts = begins[first : last + 1] - begins[first]
-            for i, one in self._alike(likeness, cuts, best, most_false_accepts):
+            for i, one in self._alike(likeness, cuts, best, max_false_accept_rate):
                 found[known[first + i]].append(one)
             first = last
         return found
@@ -97,7 +97,7 @@ class Gallery:
         return np.where(scores > self._tail, beyond, counted)
 
     def _alike(
-        self, likeness: Floats, cuts: Ints, most: int, most_false_accepts: float
+        self, likeness: Floats, cuts: Ints, most: int, max_false_accept_rate: float
     ) -> Iterator[tuple[int, Likeness]]:
         """Yields the best brands of every track, one after the other, with the track's index.
 
@@ -115,7 +115,7 @@ class Gallery:
         scores = _led(alone, rivals)
         of_its_own = _beyond(alone, *self._tails_alone[:, best])
         false_accepts = np.maximum(self.false_accept_rate(scores), np.minimum(1.0, of_its_own / ONE_BRAND))
-        for i, place in np.argwhere(false_accepts[:, :most] <= most_false_accepts).tolist():
+        for i, place in np.argwhere(false_accepts[:, :most] <= max_false_accept_rate).tolist():
             seen = likeness[cuts[i] : cuts[i + 1]]
             yield i, self._likeness(best[i, place], float(scores[i, place]), float(false_accepts[i, place]), seen)
 

@@ -619,12 +619,13 @@ class LogoGallery(Protocol):
         track: NDArray[np.int64],
         *,
         best: int = 5,
-        most_false_accepts: float = 1.0,
+        max_false_accept_rate: float = 1.0,
     ) -> list[list[Likeness]]:
-        """The ``best`` brands that each track resembles, best first, without those of a higher false accept rate.
+        """The ``best`` brands that each track resembles, best first.
 
         Args:
             vectors: embeddings of views, shape (views, dimensions), of unit length.
             track: index of each view's track, 0 to tracks - 1.
+            max_false_accept_rate: brands above it are left out.
         """
         ...

@@ -39,7 +39,7 @@ UNCLIP = 1.6
 SLOPES = np.tan(np.deg2rad([a for a in range(-65, 66, 5) if abs(a) >= 15]))  # of tilted baselines
 TILTED_GAIN = 0.9  # largest area of an upright-sided parallelogram, as a share of the rectangle's
 SAME_LINE = 0.7  # least overlap in height of pieces of one line, as a share of the higher
-PIECE_OVERLAP = 0.45  # least overlap in length, in such heights: with a word's space between them pieces overlap less
+PIECE_OVERLAP = 0.45  # the same in length: lines end beyond their letters, so that words overlap too, but less
 COVERED = 0.5
 LINE_HEIGHT_PX = 48  # height of the reader's input
 WIDTH_STEP_PX = 64  # crops are padded to multiples of this, so that the runtime prepares few shapes
@@ -143,8 +143,9 @@ def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[ND
 
 
 def _whole_lines(found: Sequence[tuple[NDArray[np.float64], float]]) -> list[tuple[NDArray[np.float64], float]]:
-    """Joins quads that are pieces of one line, each with the score of its longest: NCLA and LAREN, of McLaren with a
-    gap in the map.
+    """Joins the quads that are pieces of one line; a line has the score of its longest piece.
+
+    A gap in the map may cut a name in two: McLaren was found as NCLA and LAREN.
     """
     quads = np.array([quad for quad, _ in found]).reshape(-1, 4, 2)
     left_top, right_bottom = quads.min(axis=1), quads.max(axis=1)

@@ -32,7 +32,7 @@ from sqlalchemy.exc import OperationalError
 _OPEN_RUNS = 16
 """Databases of runs, one each, that a process keeps open."""
 _TABLES = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
-"""And their indices, as they were made."""
+"""The statements that made a database's tables and their indices."""
 
 
 def _engine(url: str) -> Engine:
@@ -107,26 +107,29 @@ class SqliteEvents(SqliteEventLogStorage):
             super()._initdb(engine, for_index_shard)
 
     def _make_run(self, engine: Engine) -> None:
-        """Give a run's database the tables of the one across runs.
+        """Give a new run's database the tables of the one across runs.
 
-        Dagster's own reads all migrations and waits for the disk after each table, a fifth of a second for each run.
+        Dagster's own reads all migrations and waits for the disk after each table, a fifth of a second for each run. It
+        still makes what cannot be copied, and what a killed process left undone.
         """
-        index = f"file:{quote(self.path_for_shard(INDEX_SHARD_NAME))}?mode=rw"
-        try:
-            with closing(sqlite3.connect(index, SQLITE_BUSY_TIMEOUT_SECONDS, uri=True)) as across:
-                made = [sql for (sql,) in across.execute(_TABLES)]
-                [revision] = across.execute("SELECT version_num FROM alembic_version")
-        except (sqlite3.OperationalError, ValueError):  # it was wiped, or it is of before there were revisions
-            self._initdb(engine)
-            return
-        with closing(engine.raw_connection()) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+        with suppress(sqlite3.DatabaseError), closing(engine.raw_connection()) as connection:
             if not connection.execute(_TABLES).fetchone():
-                for sql in made:
-                    connection.execute(sql)
-                connection.execute("INSERT INTO alembic_version VALUES (?)", revision)
-            connection.commit()
+                self._copy_tables(connection)
+        self._initdb(engine)
+
+    def _copy_tables(self, connection: Any) -> None:
+        index = f"file:{quote(self.path_for_shard(INDEX_SHARD_NAME))}?mode=rw"
+        with closing(sqlite3.connect(index, SQLITE_BUSY_TIMEOUT_SECONDS, uri=True)) as across:
+            across.execute("BEGIN")  # the revision is that of these tables
+            revision = across.execute("SELECT version_num FROM alembic_version").fetchone()
+            tables = [sql for (sql,) in across.execute(_TABLES)]
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+        if revision and not connection.execute(_TABLES).fetchone():
+            for sql in tables:
+                connection.execute(sql)
+            connection.execute("INSERT INTO alembic_version VALUES (?)", revision)
+        connection.commit()
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

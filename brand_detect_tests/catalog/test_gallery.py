@@ -46,10 +46,20 @@ def test_as_many_as_asked_for_and_none_that_distractors_resemble_as_often():
     views = np.concatenate([near(scattered(2, 1)), scattered(30, 7)])
     whole = gallery().recognise(views, np.arange(32))
     assert gallery().recognise(views, np.arange(32), best=1) == [of[:1] for of in whole]
-    rare = gallery().recognise(views, np.arange(32), most_false_accepts=0.01)
+    rare = gallery().recognise(views, np.arange(32), max_false_accept_rate=0.01)
     assert rare == [[one for one in of if one.false_accept_rate <= 0.01] for of in whole]
     assert [len(of) for of in rare[:2]] == [1, 1]
     assert sum(map(len, rare)) < 6
+
+
+def test_what_a_track_resembles_is_not_changed_by_those_beside_it():
+    views, track = near(scattered(6, 1), noise=0.1), np.array([3, 0, 3, 3, 5, 5])
+    together = gallery().recognise(views, track)
+    assert [len(found) for found in together] == [BEST, 0, 0, BEST, 0, BEST]
+    for t in (0, 3, 5):
+        [alone] = gallery().recognise(views[track == t], np.zeros((track == t).sum(), np.int64))
+        assert [one.exemplar_id for one in alone] == [one.exemplar_id for one in together[t]]
+        assert [one.score for one in alone] == pytest.approx([one.score for one in together[t]], abs=1e-5)
 
 
 def test_the_views_of_a_track_speak_together():

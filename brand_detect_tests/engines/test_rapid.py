@@ -254,6 +254,19 @@ def test_three_pieces_are_one_line_but_neither_lines_below_each_other_nor_other_
     assert len(pieces((50, 90, 90, 20), (145, 70, 90, 50))) == 2
 
 
+def test_pieces_of_one_line_are_about_as_high_as_each_other():
+    assert len(pieces((50, 90, 90, 20), (145, 98, 60, 20))) == 1
+    assert len(pieces((50, 90, 90, 20), (145, 106, 60, 20))) == 2
+
+
+@pytest.mark.parametrize(("left", "right", "score"), [(90, 60, 0.9), (60, 90, 0.6)])
+def test_a_line_of_pieces_has_the_score_of_the_longest(left, right, score):
+    surely = text_map([(50, 90), (50 + left, 90), (50 + left, 110), (50, 110)])
+    less = text_map([(55 + left, 90), (55 + left + right, 90), (55 + left + right, 110), (55 + left, 110)])
+    [(_, found)] = text_quads(np.maximum(surely, 0.7 * less), 0.5)
+    assert found == pytest.approx(score, abs=0.07)
+
+
 def test_weak_blobs_are_left_out():
     assert text_quads(text_map([(50, 90), (150, 90), (150, 110), (50, 110)]) * 0.5, 0.5) == []
 

@@ -71,6 +71,15 @@ def test_migrations_are_read_for_a_new_database_alone(
     assert read == []
 
 
+def test_a_new_run_reads_no_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    events = SqliteEvents(str(tmp_path))
+    read: list[object] = []
+    monkeypatch.setattr(ScriptDirectory, "from_config", read.append)
+    assert events.get_logs_for_run("run") == []
+    assert read == []
+    events.dispose()
+
+
 def schema(database: Path) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         made = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
@@ -102,6 +111,36 @@ def test_a_runs_database_is_as_dagsters_own_makes_it(tmp_path: Path):
     assert schema(tmp_path / "ours" / "fourth.db") == expected
     for storage in storages:
         storage.dispose()
+
+
+def test_a_run_is_read_without_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Else whoever looks at a run would wait for the process that writes to it."""
+    events = SqliteEvents(str(tmp_path))
+    assert events.get_logs_for_run("run") == []
+    monkeypatch.setattr(SqliteEvents, "_copy_tables", lambda *_: pytest.fail("asks for a lock"))
+    with closing(sqlite3.connect(tmp_path / "run.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        again = SqliteEvents(str(tmp_path))
+        assert again.get_logs_for_run("run") == []
+    for storage in (events, again):
+        storage.dispose()
+
+
+def test_a_database_that_a_killed_process_left_half_made_is_completed(tmp_path: Path):
+    events = SqliteEvents(str(tmp_path))
+    [table] = (sql for name, sql in schema(tmp_path / "index.db") if name == "secondary_indexes")
+    with closing(sqlite3.connect(tmp_path / "run.db")) as half:
+        half.execute(table)
+    assert events.get_logs_for_run("run") == []
+    events.dispose()
+
+
+def test_a_new_run_starts_though_the_database_across_runs_is_damaged(tmp_path: Path):
+    events = SqliteEvents(str(tmp_path))
+    events.dispose()
+    (tmp_path / "index.db").write_bytes(b"no database" * 1000)
+    assert events.get_logs_for_run("run") == []
+    events.dispose()
 
 
 def test_dagsters_own_storage_reads_the_same_files(live: dg.DagsterInstance, tmp_path: Path):

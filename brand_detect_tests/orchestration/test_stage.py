@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -80,14 +81,14 @@ def test_a_fault_that_stays_ends_with_its_own_sentence(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("stage_name", "call", "nth"),
-    [("extract_frames", "append", 2), ("filter_scenes", "write", 4)],
+    [("extract_frames", "append", 2), ("filter_scenes", "_write", 4)],
 )
 def test_a_write_that_fails_once_is_tried_again_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage_name: str, call: str, nth: int
 ):
     done, calls = getattr(AttemptWriter, call), []
 
-    def failing(self: AttemptWriter, *arguments: bytes):
+    def failing(self: AttemptWriter, *arguments: Any):
         if self.ref.stage == stage_name:
             calls.append(self.ref.attempt)
             if len(calls) == nth:

@@ -21,8 +21,9 @@ from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
 
 ALIKE_TEXT = 0.85  # 1 - edits / letters, after folding, of readings of the same words
 ALIKE_TEXT_SAME_CROP = 0.5  # the same if the crops look alike too: hashes alone joined two brands in 10 of 2,130
-LEADERS = 16
-"""Logo regions that are compared with all others at once: each by itself would read all their embeddings."""
+LEADERS, MOST_LEADERS = 16, 256
+"""Logo regions that are compared with all others at once, at first and at most: each by itself would read all their
+embeddings. Mostly the first few are all that is needed."""
 UNREAD = 0.1  # quality of an unread crop relative to one read with confidence 1
 _SCORE = re.compile(r"\d\s*[-:–.]\s*\d")
 _LONGEST_IN_SCORE = 4  # longest word beside the digits of a clock or score: ARS 2-1 CHE
@@ -76,10 +77,11 @@ class Clustering:
             readings: READINGS.
         """
         self._regions, self._tracks, self._seconds_of = regions, tracks, seconds_of
-        readings = readings.sort_by("confidence")  # of a region read twice, the highest
-        read = np.append(np.full(len(regions.track), UNREAD), 0.0)  # and one for regions that are not among them
-        read[places(readings["region_id"], regions.ids)] = readings["confidence"].to_numpy()
-        read = read[:-1]
+        # Of a region that was read twice, the highest confidence is set last.
+        readings = readings.select(["region_id", "confidence"]).sort_by("confidence")
+        at = places(readings["region_id"], regions.ids)
+        read = np.full(len(regions.track), UNREAD)
+        read[at[at >= 0]] = readings["confidence"].to_numpy()[at >= 0]
         self._quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
         self._size = np.bincount(regions.track, minlength=len(tracks))
         seconds, area, self._best = self._per_group(regions.track, len(tracks))
@@ -117,15 +119,14 @@ class Clustering:
         crops = self._regions.hash[self._best[known]]
         means = MeanEmbeddings(embeddings, [self._tracks[int(t)] for t in known])
         found: list[_Group] = []
-        is_left = np.ones(len(known), bool)
+        is_left, at_once = np.ones(len(known), bool), LEADERS
         while is_left.any() and len(found) < most:
-            leaders = np.flatnonzero(is_left)[:LEADERS]
+            leaders, at_once = np.flatnonzero(is_left)[:at_once], min(2 * at_once, MOST_LEADERS)
             vectors = np.concatenate([means.vectors(i, i + 1) for i in leaders.tolist()])
             for leader, cosines in zip(leaders.tolist(), means.likeness(vectors).T, strict=True):
                 if not is_left[leader] or len(found) == most:
                     continue
                 alike = (np.bitwise_count(crops ^ crops[leader]) <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)
-                alike[leader] = True
                 own = known[alike & is_left].tolist()
                 is_left &= ~alike
                 if self._seconds(own) >= least_s:

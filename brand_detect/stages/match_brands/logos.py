@@ -23,7 +23,8 @@ from brand_detect.stages.views import BLURRED
 
 SAME_NAME = 0.5  # 1 - edits / letters, after folding, of a misread wordmark
 LEGIBLE = 3  # fewest letters of a text that rules brands out
-LIKELY, MOST_BRANDS = 0.5, 5  # probability from which a cluster resembles a brand, and of how many it is asked
+LIKELY = 0.5  # probability from which a cluster resembles a brand
+MOST_BRANDS = 5  # brands that a cluster is compared with, the most similar ones
 SMALL = 0.1  # factor on the false accept rate of a region of half to the whole of ``min_logo_match_px``
 PACKAGED = 0.2  # the same for a brand that has the package's own logos alone; of the two, the stricter holds
 AT_ONCE = 1024  # tracks or clusters whose views are in memory as floats
@@ -63,7 +64,7 @@ def logo_verdicts(
     covered = _named_near(regions, names, set(asked), settled, contains)
     matched: dict[str, Likeness] = {}
     most = params.max_false_accept_rate * LABELLED
-    for track, likenesses in _recognised(detected.embeddings, asked, gallery, best=1, most_false_accepts=most):
+    for track, likenesses in _recognised(detected.embeddings, asked, gallery, best=1, max_false_accept_rate=most):
         match, best = matches.get(track), likenesses[0]
         text = match.text if match and match.confidence >= params.min_confidence else ""
         if not _is_possible(best, text):
@@ -107,7 +108,7 @@ def _recognised(
     gallery: LogoGallery,
     *,
     best: int,
-    most_false_accepts: float = 1.0,
+    max_false_accept_rate: float = 1.0,
 ) -> Iterator[tuple[Owner, list[Likeness]]]:
     """The ``best`` brands that each of ``owners``, of one track or several, resembles by the views of its tracks."""
     rows: defaultdict[Owner, list[int]] = defaultdict(list)
@@ -119,7 +120,7 @@ def _recognised(
         some = of_owner[start : start + AT_ONCE]
         vectors = vectors_of(embeddings, [row for _, own in some for row in own])
         number = np.repeat(np.arange(len(some)), [len(own) for _, own in some])
-        found = gallery.recognise(vectors, number, best=best, most_false_accepts=most_false_accepts)
+        found = gallery.recognise(vectors, number, best=best, max_false_accept_rate=max_false_accept_rate)
         yield from ((owner, likenesses) for (owner, _), likenesses in zip(some, found, strict=True) if likenesses)
 
 

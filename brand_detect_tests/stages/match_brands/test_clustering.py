@@ -111,6 +111,15 @@ def test_a_mark_leads_those_that_look_like_it_and_what_is_shorter_makes_room():
     assert both.stats["not_listed"] == 1
 
 
+def test_a_mark_between_two_that_are_unlike_is_of_the_likelier():
+    one, between, other = (
+        mark(name, (100 + 200 * i, 500, 40, 40)) for i, name in enumerate(("one", "between", "other"))
+    )
+    one["crop_hash"], between["crop_hash"], other["crop_hash"] = 0, 0xFF, 0xFFFF
+    one["score"], between["score"], other["score"] = 0.9, 0.3, 0.8
+    assert open_tracks(match([one, between, other], {}, min_unresolved_logo_s=0)) == [["one", "between"], ["other"]]
+
+
 def test_many_marks_are_compared_a_few_at_a_time():
     marks = [mark(f"m{i:02}", score=0.9 - i / 100) for i in range(3 * LEADERS)]
     again = [{**mark(f"n{i:02}", frame=1, score=0.1), "crop_hash": m["crop_hash"]} for i, m in enumerate(marks)]

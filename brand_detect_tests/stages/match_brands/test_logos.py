@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
@@ -25,14 +26,14 @@ class Gallery:
 
     embedder = "scripted"
 
-    def recognise(self, vectors, track, *, best=5, most_false_accepts=1.0):
+    def recognise(self, vectors, track, *, best=5, max_false_accept_rate=1.0):
         assert best >= 1
         found = [[] for _ in range(int(track.max()) + 1 if len(track) else 0)]
         for vector, t in zip(vectors, track, strict=True):
             place = int(vector.argmax())
             brand = ("Rolex", "Emirates", "Adidas")[place]
             alarms = float(np.float32(1) - vector[place])
-            if alarms <= most_false_accepts:
+            if alarms <= max_false_accept_rate:
                 found[t] = [Likeness(brand.lower(), brand, f"e{place}", 1.0, alarms, max(0.0, 0.9 - 10 * alarms))]
         return found
 
@@ -273,10 +274,10 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
                 found.append([Likeness(f"b{i}", f"B{i}", "e", 1.0, 0.02, float(mean[i])) for i in order])
             return found
 
-    regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d")]
-    found = replace(
-        detected(regions, SCENES), embeddings=looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), embedder="scripted"
-    )
+    regions = [logo(0, "a"), logo(1, "b"), logo(2, "c"), logo(3, "d"), logo(4, "both")]
+    both = {"track_id": "both", "region_id": "r-both", "frame": 4, "embedding": np.array([0.6, 0.7, 0.1], np.float16)}
+    embeddings = pa.concat_tables([looks(a=(0, 0.0), b=(0, 0.2), c=(2, 0.1)), table(TRACK_EMBEDDINGS, [both])])
+    found = replace(detected(regions, SCENES), embeddings=embeddings, embedder="scripted")
     columns = RegionColumns(found.regions, found.tracks["track_id"].to_pylist())
 
     def alike(*clusters):
@@ -285,6 +286,8 @@ def test_look_alikes_are_of_all_tracks_of_a_cluster_best_first():
 
     [of_two, of_none, of_one] = alike(["a", "b"], ["d"], ["c"])
     assert [[one.brand for one in of] for of in (of_two, of_none, of_one)] == [["B0"], [], ["B2"]]
+    [of_both] = alike(["both"])
+    assert [one.brand for one in of_both] == ["B1", "B0"]
     assert of_two[0].probability == pytest.approx(0.9, abs=0.01), "the mean of its views"
     assert alike() == []
     assert alike(["d"]) == [[]]

@@ -51,6 +51,12 @@ def test_a_board_that_cannot_be_read_is_the_one_that_looks_like_it():
     assert open_texts(result) == []
 
 
+def test_crops_of_objects_beside_it_do_not_matter():
+    regions = [region(0, "car", kind="object", label="car"), region(0, "a"), region(9, "b")]
+    result = match(regions, {"a": "ROLEX"}, {"car": EMIRATES, "a": ROLEX, "b": like(ROLEX, 0.85)})
+    assert verdicts(result)["b",] == ("resolved", "Rolex", "reidentified")
+
+
 @pytest.mark.parametrize(
     ("likeness", "said", "changes", "params", "named"),
     [

@@ -84,8 +84,8 @@ class Clustering:
         read[at[at >= 0]] = readings["confidence"].to_numpy()[at >= 0]
         self._quality = np.sqrt(np.maximum(regions.area, 0)) * read * np.sqrt(regions.sharpness + 1)
         self._size = np.bincount(regions.track, minlength=len(tracks))
-        seconds, area, self._best = self._per_group(regions.track, len(tracks))
-        self._weight = seconds * area
+        self._shown_s, area, self._best = self._per_group(regions.track, len(tracks))
+        self._weight = self._shown_s * area
 
     def texts(self, text_of: Mapping[str, str]) -> list[Cluster]:
         """Clusters of the tracks with the texts ``text_of``: similar after folding, or less similar with similar crops.
@@ -129,13 +129,16 @@ class Clustering:
                 alike = (np.bitwise_count(crops ^ crops[leader]) <= ALIKE_BITS) | (cosines >= ALIKE_EMBEDDING)
                 own = known[alike & is_left].tolist()
                 is_left &= ~alike
-                if self._seconds(own) >= least_s:
+                if self._is_shown(own, least_s):
                     found.append(_Group("", own))
         return self._described(found, {})
 
-    def _seconds(self, tracks: Sequence[int]) -> float:
+    def _is_shown(self, tracks: Sequence[int], least_s: float) -> bool:
+        """Whether any of ``tracks`` is on screen for at least ``least_s`` in all."""
+        if self._shown_s[tracks].sum() < least_s:  # the same frames may count several times in it
+            return False
         frames = self._regions.frame[np.isin(self._regions.track, tracks)]
-        return float(self._seconds_of[np.unique(frames)].sum())
+        return bool(self._seconds_of[np.unique(frames)].sum() >= least_s)
 
     def _leaders(self, groups: Sequence[_Group]) -> list[int]:
         """For each group the heaviest similar leader; if there is none, the group itself becomes one."""

@@ -41,8 +41,13 @@ class OneAtATime:
     def __init__(self, busy: str) -> None:
         """``busy`` is the sentence of a 503 for those that would wait behind ``MOST_WAITING`` others."""
         self._busy, self._turn = busy, anyio.CapacityLimiter(1)
+        self._calls = 0  # the one that runs, and those that wait: of two at once the limiter counts neither yet
 
     async def __call__(self, call: Callable[..., T], *arguments: Any) -> T:
-        if self._turn.statistics().tasks_waiting >= MOST_WAITING:
+        if self._calls > MOST_WAITING:
             raise HTTPException(503, self._busy, {"Retry-After": "10"})
-        return await anyio.to_thread.run_sync(call, *arguments, limiter=self._turn)
+        self._calls += 1
+        try:
+            return await anyio.to_thread.run_sync(call, *arguments, limiter=self._turn)
+        finally:
+            self._calls -= 1

@@ -41,7 +41,7 @@ class OneAtATime:
     def __init__(self, busy: str) -> None:
         """``busy`` is the sentence of a 503 for those that would wait behind ``MOST_WAITING`` others."""
         self._busy, self._turn = busy, anyio.CapacityLimiter(1)
-        self._calls = 0  # the one that runs, and those that wait: of two at once the limiter counts neither yet
+        self._calls = 0  # running and waiting; calls that come at once are not yet in the limiter's statistics
 
     async def __call__(self, call: Callable[..., T], *arguments: Any) -> T:
         if self._calls > MOST_WAITING:

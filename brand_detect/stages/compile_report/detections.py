@@ -16,6 +16,7 @@ from brand_detect.domain.contracts.verdicts import Rule, VerdictStatus
 from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
 from brand_detect.domain.placements import Placed
 from brand_detect.domain.quality import QualityScale
+from brand_detect.domain.tables import places
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
@@ -246,9 +247,9 @@ def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) 
     """
     along, across = side_lengths(quads_of(regions))
     shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
-    read = _floats(pc.index_in(verdicts["line_region_id"], value_set=regions["region_id"].combine_chunks()))[verdict]  # pyright: ignore[reportAttributeAccessIssue]
-    known = np.isfinite(read)
-    known[known] = np.abs(np.log(shape[region[known]] / shape[read[known].astype(int)])) <= np.log(SAME_LINE)
+    read = places(verdicts["line_region_id"], regions["region_id"])[verdict]
+    known = read >= 0
+    known[known] = np.abs(np.log(shape[region[known]] / shape[read[known]])) <= np.log(SAME_LINE)
     begin, end = (np.where(known, _floats(verdicts[c])[verdict], np.nan) for c in ("line_start", "line_end"))
     return begin, end
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rapidfuzz import fuzz
 
 from brand_detect.domain.contracts.run_ocr import TrackTexts, steps_of
 from brand_detect.domain.lattice import Lattice, joined, lattice_of, spelled
 from brand_detect.domain.protocols import BrandIndex, Hit
+from brand_detect.domain.tables import places
 from brand_detect.domain.tables import rows_of as rows
 from brand_detect.domain.text import fold, key_of, line_of
 from brand_detect.stages.match_brands.joining import neighbours, paths_between, spans
@@ -71,7 +71,7 @@ class LexiconMatcher:
         self,
         index: BrandIndex,
         texts: TrackTexts,
-        tracks: Collection[str],
+        tracks: Sequence[str],
         cut: Container[str | None],
         spelled_out: Mapping[str, Collection[str]],
         chance: Chance,
@@ -84,8 +84,8 @@ class LexiconMatcher:
         """
         self._index, self._cut, self._chance = index, cut, chance
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
-        readings = texts.readings.filter(_is_in(texts.readings["track_id"], pa.array(tracks, pa.string())))
-        stored = texts.steps.filter(_is_in(texts.steps["region_id"], readings["region_id"].combine_chunks()))
+        readings = texts.readings.filter(pa.array(places(texts.readings["track_id"], tracks) >= 0))
+        stored = texts.steps.filter(pa.array(places(texts.steps["region_id"], readings["region_id"]) >= 0))
         spell = lru_cache(maxsize=65_536)(spelled)
         text_of = {  # a clock's 41:00 is no A-100
             region: text for region, text in rows_of(readings, "region_id", "text") if any(map(str.isalpha, text))
@@ -172,10 +172,6 @@ class LexiconMatcher:
             for brand, (reading, hit) in best.items()
         ]
         return max(brands, key=lambda one: one.probability, default=None)
-
-
-def _is_in(values: pa.ChunkedArray, among: pa.Array) -> pa.ChunkedArray:
-    return pc.is_in(values, among)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _lead(hit: Hit, reading: Reading, found: Iterable[tuple[Reading, Hit]]) -> float:

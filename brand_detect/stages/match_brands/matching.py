@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ picture's edge cuts off, among 35,000 any name of four letters read with less th
 CROWDED = 1.0
 """Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3
-"""Most lines in which a name may be part of a longer word for each line that is the name: with more, it is a piece."""
+"""Most lines with a name as part of a longer word for each with it between spaces: with more, it is a piece."""
 SHORTEST_CUT_OFF = 4
 """Fewest letters of a name that may be cut off another and misread where it is cut: of three, two are too common."""
 MISREAD = 0.1
@@ -158,8 +159,9 @@ class Chance:
             cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        lines = ({line_of(reading.text) for reading in own} for own in readings.values())
+        lines = [{line_of(reading.text): reading.text for reading in own} for own in readings.values()]
         self._tracks = Counter(line for own in lines for line in own)
+        self._texts = {line: text for own in lines for line, text in own.items()}
         self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
@@ -173,14 +175,21 @@ class Chance:
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:
-        """Whether ``key`` is part of a longer word on many more tracks than it is a line.
+        """Whether ``key`` is part of a longer word on many more tracks than it stands between spaces.
 
         A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
-        part = sum(n for line, n in self._tracks.items() if line.key not in whole and _is_inside_a_word(key, line))
-        return part > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key in whole)
+        part = own = 0
+        for line, n in self._tracks.items():
+            if key not in line.key:
+                continue
+            if line.key in whole or _stands_in(key, self._texts[line]):
+                own += n
+            elif _is_inside_a_word(key, line):
+                part += n
+        return part > MOST_LONGER * own
 
     def _is_rest_of_names(self, key: str, brand_id: str) -> bool:
         """Whether ``key`` is what is left of other brands' names on many more tracks than it is a line: POLA, of
@@ -206,8 +215,15 @@ def _is_cut_off(key: str, line: Line) -> bool:
 
 
 def _is_inside_a_word(key: str, line: Line) -> bool:
+    """Whether ``line``, which holds ``key``, has no words that are it."""
     at = line.key.find(key)
-    return at >= 0 and not (at in line.cuts and at + len(key) in line.cuts)
+    return not (at in line.cuts and at + len(key) in line.cuts)
+
+
+def _stands_in(key: str, text: str) -> bool:
+    """Whether ``key`` is one or more of the parts between spaces of ``text``: TRADE.COM, but not CHE/TRADE.COM."""
+    parts = [key_of(part) for part in text.split()]
+    return any(key in accumulate(parts[begin:]) for begin in range(len(parts)))
 
 
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:

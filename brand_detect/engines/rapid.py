@@ -69,6 +69,7 @@ class RapidTextDetector:
     Args:
         longest_side_px: longest side of the network's input.
         min_score: lowest mean of the text map inside a region, 0 to 1.
+        one_size: all pictures are frames of a video, for whose size networks are made ready.
     """
 
     kind = RegionKind.text
@@ -79,8 +80,9 @@ class RapidTextDetector:
         min_score: float = 0.5,
         precision: Precision = Precision.auto,
         threads: int = 0,
+        one_size: bool = False,
     ) -> None:
-        self._longest_side_px, self._min_score = longest_side_px, min_score
+        self._longest_side_px, self._min_score, self._one_size = longest_side_px, min_score, one_size
         self._net = OnnxNet(model_file(DETECTOR), precision, mean=127.5, scale=127.5, threads=threads)
         self.identity = f"rapidocr {metadata.version('rapidocr')} {self._net.identity}"
 
@@ -106,8 +108,9 @@ class RapidTextDetector:
         size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (width, height)]
         seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         seen = cv2.copyMakeBorder(seen, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
-        min_score = self._min_score
-        [found] = self._net.map([seen[None]], lambda out: text_quads(out[0, 0], min_score))  # pyright: ignore[reportArgumentType]
+        batch, min_score = np.asarray(seen, np.uint8)[None], self._min_score
+        net = self._net.fixed(batch.shape) if self._one_size and part.shape == image.shape else self._net
+        [found] = net.map([batch], lambda out: text_quads(out[0, 0], min_score))
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])
         return [

@@ -53,7 +53,7 @@ def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[Re
     """The detectors that ``params`` enable, with weights found in ``models``."""
     found: list[RegionDetector] = []
     if params.text is TextDetection.rapidocr:
-        found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision))
+        found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision, one_size=True))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.logos is LogoDetection.contours:

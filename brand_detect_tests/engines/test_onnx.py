@@ -169,6 +169,20 @@ def test_networks_give_back_their_buffers_and_go_on_as_before():
     assert np.array_equal(after, before)
 
 
+def test_a_network_for_one_shape_finds_the_same(monkeypatch: pytest.MonkeyPatch):
+    picture = np.random.default_rng(1).integers(0, 256, (1, 160, 192, 3), np.uint8)
+    for_any = net(Precision.f32)
+    for_one = for_any.fixed(picture.shape)
+    assert for_one.identity == for_any.identity
+    [expected], [found] = (made.map([picture], np.copy) for made in (for_any, for_one))
+    assert np.allclose(found, expected, atol=1e-3)
+    with pytest.raises(RuntimeError):
+        for_one.map([picture[:, :128]], np.copy)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    [elsewhere] = net(Precision.f32).fixed(picture.shape).map([picture], np.copy)
+    assert np.allclose(elsewhere, expected, atol=1e-2)
+
+
 def test_openvino_tells_nobody_that_it_is_imported(tmp_path: Path):
     """Its telemetry is on unless a person has switched it off, and keeps a client's id in the home folder.
 

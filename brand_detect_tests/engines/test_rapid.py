@@ -58,6 +58,14 @@ def test_words_are_found_and_read_where_they_were_drawn(picture, detector, reade
         assert 20 < bottom - top < 60 < right - left
 
 
+def test_frames_of_one_video_are_searched_alike(picture, reader):
+    detector = RapidTextDetector(threads=1, one_size=True)
+    assert read(picture, detector, reader).keys() == WORDS.keys()
+    part = read(picture[:-40], detector, reader)  # of another size, all the same
+    assert part.keys() <= WORDS.keys()
+    assert part
+
+
 def test_onnxruntime_stands_in_where_openvino_is_absent(picture, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     other_detector, other_reader = RapidTextDetector(threads=1), RapidTextReader(threads=1)

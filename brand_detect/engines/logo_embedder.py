@@ -24,6 +24,7 @@ PRETRAINED_WEIGHT = 0.6  # of the pretrained tower's inner product, relative to 
 DRAWING_WEIGHT = 0.65  # by which the highest of distractors' inner products with drawings are those of both towers
 NAME = "logo_embedder_2"  # raise the number when embeddings of the same weights change
 BATCH = 64
+TOGETHER = 4  # crops per input of a network: a sixth less time than one by one
 REINSTALL = "install the package again"
 
 
@@ -49,7 +50,8 @@ class BuiltInLogoEmbedder:
         held = hashlib.sha256(read_weights(weights, REINSTALL) + read_weights(PRETRAINED, REINSTALL))
         self.identity = f"{NAME} {held.hexdigest()[:12]}"
         self._drawn = _on_openvino(weights) if installed_openvino() else _on_torch(weights)
-        self._pretrained = _mapped(OnnxNet(PRETRAINED, Precision.f32, mean=0.0, scale=1.0, parallel=True))
+        pretrained = OnnxNet(PRETRAINED, Precision.f32, mean=0.0, scale=1.0, parallel=True)
+        self._pretrained = _mapped(pretrained, PRETRAINED_SIDE_PX)
 
     def encode(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         drawn, pretrained = _vectors(self._drawn, crops, SIDE_PX), _vectors(self._pretrained, crops, PRETRAINED_SIDE_PX)
@@ -70,13 +72,21 @@ Vectors = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def _on_openvino(weights: Path) -> Vectors:
-    return _mapped(OnnxNet(weights, Precision.auto, mean=0.0, scale=255.0, parallel=True, read=_converted))
+    net = OnnxNet(weights, Precision.auto, mean=0.0, scale=255.0, parallel=True, read=_converted)
+    return _mapped(net, SIDE_PX)
 
 
-def _mapped(net: OnnxNet) -> Vectors:
-    """``net``, loaded, with one crop a request: the shape is always the same, and no thread waits for another."""
+def _mapped(net: OnnxNet, side_px: int) -> Vectors:
+    """``net``, loaded, with ``TOGETHER`` crops an input, the last ones black: no thread waits for another."""
+    net = net.fixed((TOGETHER, side_px, side_px, 3))
     net.load()
-    return lambda squares: np.stack(net.map([square[None] for square in squares], lambda out: out[0].copy()))
+
+    def vectors(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        filled = np.pad(squares, [(0, -len(squares) % TOGETHER), (0, 0), (0, 0), (0, 0)])
+        inputs = np.split(filled, len(filled) // TOGETHER)
+        return np.concatenate(net.map(inputs, np.ndarray.copy))[: len(squares)]
+
+    return vectors
 
 
 def _converted(weights: Path) -> Any:

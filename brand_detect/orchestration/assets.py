@@ -208,7 +208,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="18",
+    code_version="19",
     packages=[*READERS, "av"],
     shipped=[
         "weights/logo_embedder.safetensors",
@@ -263,7 +263,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="20",
+    code_version="21",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -92,8 +92,8 @@ def _searched(
 ) -> tuple[list[View], float]:
     """The frames of one shot with their regions, and how many pictures were searched for them."""
     params = DetectObjectsParams.model_validate({"search_every": every})
-    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as in_order:
-        search = RegionSearch(params, [detector], OpenCvCameraMotion(), pool, in_order)
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as looking, ThreadPoolExecutor(1) as searching:
+        search = RegionSearch(params, [detector], OpenCvCameraMotion(), pool, looking, searching)
         views = [*search.shot(numbers, [1 / SAMPLE_FPS] * len(numbers), iter(images))]
     return views, search.stats["pictures_searched"]
 

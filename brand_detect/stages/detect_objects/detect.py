@@ -46,10 +46,11 @@ def detect_objects(
     notes = () if detectors else ("All detectors are off: no regions were searched for.",)
     ended = Event()
     with (
-        ThreadPoolExecutor(len(detectors) + 1, thread_name_prefix="detect") as pool,
-        ThreadPoolExecutor(1, thread_name_prefix="motion") as in_order,
+        ThreadPoolExecutor(2 * len(detectors) + 1, thread_name_prefix="detect") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="look") as looking,
+        ThreadPoolExecutor(1, thread_name_prefix="search") as searching,
     ):
-        search = RegionSearch(params, detectors, motion, pool, in_order)
+        search = RegionSearch(params, detectors, motion, pool, looking, searching)
         regions, tracks, camera = _tracked(scenes, params, search, frames, codec, pool, progress)
         overlays = pool.submit(find_overlays, regions, tracks, frames=frames, motion=motion, stopped=ended.is_set)
         detected = DetectedObjects(regions, tracks, camera_motion=camera, notes=notes, stats=search.stats)

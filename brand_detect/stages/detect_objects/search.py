@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import ceil
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,8 @@ class RegionSearch:
 
     Args:
         pool: runs the detectors beside each other; a text network leaves a core idle where others need just one.
-        in_order: of one thread, which looks at the next keyframes meanwhile.
+        looking: of one thread, which looks at the next keyframes meanwhile.
+        searching: of one thread, which searches the next keyframe while regions are carried to those before it.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class RegionSearch:
         detectors: Sequence[RegionDetector],
         motion: CameraMotion,
         pool: ThreadPoolExecutor,
-        in_order: ThreadPoolExecutor,
+        looking: ThreadPoolExecutor,
+        searching: ThreadPoolExecutor,
     ) -> None:
         self._params, self._detectors, self._motion = params, detectors, motion
-        self._pool, self._in_order = pool, in_order
+        self._pool, self._looking, self._searching = pool, looking, searching
         self._done: defaultdict[str, float] = defaultdict(float)
+        self._counting = Lock()
 
     @property
     def stats(self) -> dict[str, float]:
@@ -95,7 +99,7 @@ class RegionSearch:
         return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 
     def shot(self, keyframes: Sequence[int], seconds: Sequence[float], images: Iterator[Image]) -> Iterator[View]:
-        """The keyframes of one shot in order, with their regions. At most ``search_every`` + 2 are held.
+        """The keyframes of one shot in order, with their regions. At most 2 x ``search_every`` + 2 are held.
 
         Args:
             seconds: how long each is on screen, duplicates included.
@@ -112,23 +116,37 @@ class RegionSearch:
             before = view.luma
             return view
 
-        views: list[View] = []
-        for n, view in enumerate(ahead(self._in_order, looked_at, zip(keyframes, images, strict=False), 1)):
-            self._done["frames"] += 1
-            views.append(view)
-            if n in in_full:
-                view.found = self._detected(view.image)
-                yield from self._filled(views)
-                views = [view]
+        def stretches() -> Iterator[list[View]]:
+            """The keyframes from one that is searched to the next."""
+            views: list[View] = []
+            for n, view in enumerate(ahead(self._looking, looked_at, zip(keyframes, images, strict=False), 1)):
+                self._count(frames=1)
+                views.append(view)
+                if n in in_full:
+                    yield views
+                    views = [view]
+
+        def searched(views: list[View]) -> list[View]:
+            views[-1].found = self._detected(views[-1].image)
+            return views
+
+        for views in ahead(self._searching, searched, stretches(), 1):
+            yield from self._filled(views)
+            del views  # and its pictures, before the next are looked at
 
     def again(self, view: View, image: Image) -> list[Found]:
         """Regions of a duplicate of ``view``."""
-        self._done["frames"] += 1
+        self._count(frames=1)
         other = self._view(view.frame, image, view.luma)
         if other.motion is None or self._params.search_every == 1:
             return self._detected(image)
         changed = self._motion.changed(view.luma, other.luma, other.in_small_px(other.motion))
         return self._carried(other, [(view, other.motion)], changed)
+
+    def _count(self, **done: float) -> None:
+        with self._counting:
+            for name, amount in done.items():
+                self._done[name] += amount
 
     def _view(self, frame: int, image: Image, before: Luma | None) -> View:
         luma = self._motion.look(image)
@@ -172,8 +190,7 @@ class RegionSearch:
         for i, one in enumerate(located):
             if same[i, carried].sum() < SAME_REGION:
                 (carried if one.correlation >= CARRIED and not at_new[i] else lost).append(i)
-        self._done["carried"] += len(carried)
-        self._done["lost"] += len(lost)
+        self._count(carried=len(carried), lost=len(lost))
         found = [(located[i].region, Origin.carried) for i in carried]
         areas: list[list[Area] | None] = []
         for detector in self._detectors:
@@ -199,12 +216,12 @@ class RegionSearch:
             places = self._motion.locate(source.image, quads, view.image, [motion, STILL])
             for (region, _), (quad, correlation) in zip(source.found, places, strict=True):
                 located.append(_Located(replace(region, quad=quad), source.frame, correlation))
-        self._done["verified"] += len(located)
+        self._count(verified=len(located))
         return sorted(located, key=lambda one: -one.correlation)
 
     def _detected(self, image: Image) -> list[Found]:
         """Regions of the whole picture, each with its origin."""
-        self._done["searched_in_full"] += 1
+        self._count(searched_in_full=1)
         found = [(r, Origin.detected) for r in self._searched(image, [[] for _ in self._detectors])]
         return without_lines(found, self._params.max_logos)
 
@@ -215,8 +232,7 @@ class RegionSearch:
             if within is None:
                 continue
             share = sum((a.right - a.left) * (a.bottom - a.top) for a in within) / (image.shape[0] * image.shape[1])
-            self._done["detector_calls"] += 1
-            self._done["pictures_searched"] += (min(1.0, share) if within else 1.0) / len(self._detectors)
+            self._count(detector_calls=1, pictures_searched=(min(1.0, share) if within else 1.0) / len(self._detectors))
             running.append(self._pool.submit(detector.detect, image, within))
         return [region for found in running for region in found.result()]
 

@@ -3,11 +3,14 @@
 import copy
 import hashlib
 import io
+import pickle
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +27,12 @@ from brand_detect.domain.settings import state_dir
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()  # a queue has only one callback
 _LOADING = threading.Lock()  # a cached function may run twice at once
-_queues: list[Any] = []  # all of ``_compiled``
+_queues: list[Any] = []  # all of ``_queue_of``
 Batch = NDArray[np.uint8]  # (n, height, width, 3)
 Shape = tuple[int, ...]
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-EDITION = 1  # raise it when ``_compiled`` or a function that reads a model for it changes: older caches differ
+EDITION = 1  # raise it when ``_Plan`` or a function that reads a model for it changes: older caches differ
 MAX_COMPILED = 16
 """Most files in the cache of compiled networks; the largest takes 22 MB."""
 
@@ -115,8 +118,6 @@ class OnnxNet:
     ) -> None:
         if not path.is_file():
             raise Permanent(f"The model {path.name} is not installed.", "reinstall rapidocr: its wheel carries it")
-        self._mean, self._scale, self._parallel, self._threads, self._read = mean, scale, parallel, threads, read
-        self._shape: Shape | None = None
         openvino = installed_openvino()
         if openvino is None:
             import onnxruntime
@@ -136,17 +137,19 @@ class OnnxNet:
                 f"brand_detect has no int8 version of the installed {path.name}.",
                 "set precision to auto, or install the version of rapidocr that constraints.txt names",
             )
-        self.precision, self._path = precision, used
+        self.precision = precision
+        self._plan = _Plan(used, precision, mean, scale, parallel, threads, read)
 
     @cached_property
     def identity(self) -> str:
         """Model file with the first digits of its sha256, runtime and precision."""
-        return f"{self._path.stem} {_sha256(self._path)[:12]}, {self.runtime} {self.precision.value}"
+        path = self._plan.path
+        return f"{path.stem} {_sha256(path)[:12]}, {self.runtime} {self.precision.value}"
 
     def metadata(self, key: str) -> str:
         """A string from the model file's metadata."""
         if self._core:
-            return self._core.read_model(self._path).get_rt_info(["framework", key]).value
+            return self._core.read_model(self._plan.path).get_rt_info(["framework", key]).value
         return self._session.get_modelmeta().custom_metadata_map[key]
 
     def fixed(self, shape: Shape) -> "OnnxNet":
@@ -159,7 +162,7 @@ class OnnxNet:
         if not self._core:
             return self
         net = copy.copy(self)
-        net._shape = shape
+        net._plan = replace(self._plan, shape=shape)
         return net
 
     def load(self) -> None:
@@ -192,7 +195,7 @@ class OnnxNet:
 
     def _onnxruntime(self, batches: Sequence[Batch], reduce: Callable[[NDArray[np.float32]], T]) -> list[T]:
         name = self._session.get_inputs()[0].name
-        scale, mean = np.float32(1 / self._scale), np.float32(self._mean)
+        scale, mean = np.float32(1 / self._plan.scale), np.float32(self._plan.mean)
         outputs = []
         for batch in batches:
             pixels = (batch.transpose(0, 3, 1, 2) - mean) * scale
@@ -201,18 +204,17 @@ class OnnxNet:
 
     @property
     def _queue(self) -> Any:
-        arguments = self._path, self.precision, self._mean, self._scale, self._parallel, self._threads, self._read
         with _LOADING:
-            return _compiled(*arguments, self._shape)
+            return _queue_of(self._plan)
 
     @cached_property
     def _session(self) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
+        options.intra_op_num_threads = self._plan.threads
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(self._plan.path, options, providers=["CPUExecutionProvider"])
 
 
 def give_back_buffers() -> None:
@@ -223,57 +225,88 @@ def give_back_buffers() -> None:
             queue[0].get_compiled_model().release_memory()
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """A network of OpenVINO before it is compiled; other processes can be told of it."""
+
+    path: Path
+    precision: Precision
+    mean: float
+    scale: float
+    parallel: bool
+    threads: int
+    read: Callable[[Path], Any] | None
+    shape: Shape | None = None
+
+    def from_cache(self) -> Any:
+        """The compiled network; None if the cache lacks it, or holds one that this build of OpenVINO cannot import."""
+        stored = read_compiled(self._file)
+        if stored is not None:
+            with suppress(RuntimeError):
+                return self._core.import_model(io.BytesIO(stored), "CPU", self._config)
+        return None
+
+    def compile(self) -> Any:
+        """Compiles the network, and adds it to the cache if this build of OpenVINO can export it."""
+        ov = installed_openvino()
+        # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
+        steps = ov.preprocess.PrePostProcessor(self.read(self.path) if self.read else self._core.read_model(self.path))
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+        steps.input().model().set_layout(ov.Layout("NCHW"))
+        steps.input().preprocess().convert_element_type(ov.Type.f32).mean(self.mean).scale(self.scale)
+        model = steps.build()
+        if self.shape:
+            model.reshape(list(self.shape))
+        net = self._core.compile_model(model, "CPU", self._config)
+        with suppress(RuntimeError):
+            write_compiled(self._file, net.export_model().getvalue())
+        return net
+
+    def compile_elsewhere(self) -> Any:
+        """Compiles the network in a process of its own, and takes it from the cache; None if that fails.
+
+        What converts a network, torch, takes 300 MiB, which this process would keep.
+        """
+        code = "import pickle, sys; pickle.load(sys.stdin.buffer).compile()"
+        subprocess.run([sys.executable, "-c", code], input=pickle.dumps(self), capture_output=True, check=False)
+        return self.from_cache()
+
+    @property
+    def _core(self) -> Any:
+        return installed_openvino().Core()
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision is Precision.bf16 else "f32",
+            "PERFORMANCE_HINT": "THROUGHPUT" if self.parallel else "LATENCY",
+            "CPU_RUNTIME_CACHE_CAPACITY": "32",  # prepared shapes, 2 MiB each; by default 5,000
+        }
+        return config | ({"INFERENCE_NUM_THREADS": self.threads} if self.threads else {})
+
+    @property
+    def _file(self) -> Path:
+        """Where the cache has the network: its name says what it was compiled from, with and for."""
+        cpu = self._core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_flags())
+        reader = (self.read.__qualname__, metadata.version("torch")) if self.read else ()
+        asked = _sha256(self.path), reader, self.mean, self.scale, self.shape, sorted(self._config.items())
+        made_from = EDITION, *asked, installed_openvino().__version__, cpu
+        return compiled_dir() / f"{self.path.stem}-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]}.blob"
+
+
 @cache
-def _compiled(
-    path: Path,
-    precision: Precision,
-    mean: float,
-    scale: float,
-    parallel: bool,
-    threads: int,
-    read: Callable[[Path], Any] | None,
-    shape: Shape | None,
-) -> Any:
+def _queue_of(plan: _Plan) -> Any:
     """A queue of OpenVINO requests, created once per process and never freed.
 
     This makes later runs in the process start at once, and avoids a crash ("Resource deadlock avoided") when a queue is
     freed while one of its threads returns from a callback.
     """
-    ov = installed_openvino()
-    core = ov.Core()
-    config: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.bf16 else "f32",
-        "PERFORMANCE_HINT": "THROUGHPUT" if parallel else "LATENCY",
-        "CPU_RUNTIME_CACHE_CAPACITY": "32",  # prepared shapes, 2 MiB each; the default of 5,000 grows with the video
-    }
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = threads
-
-    def compiled() -> Any:
-        # Converting to float inside the graph saves 10 % of the detector's time compared with NumPy.
-        steps = ov.preprocess.PrePostProcessor(read(path) if read else core.read_model(path))
-        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-        steps.input().model().set_layout(ov.Layout("NCHW"))
-        steps.input().preprocess().convert_element_type(ov.Type.f32).mean(mean).scale(scale)
-        model = steps.build()
-        if shape:
-            model.reshape(list(shape))
-        return core.compile_model(model, "CPU", config)
-
-    cpu = core.get_property("CPU", "FULL_DEVICE_NAME"), sorted(cpu_flags())
-    reader = (read.__qualname__, metadata.version("torch")) if read else ()
-    made_from = EDITION, _sha256(path), reader, mean, scale, shape, sorted(config.items()), ov.__version__, cpu
-    name = f"{path.stem}-{hashlib.sha256(repr(made_from).encode()).hexdigest()[:32]}.blob"
-    file = compiled_dir() / name
-    stored, net = read_compiled(file), None
-    if stored is not None:
-        with suppress(RuntimeError):  # a build of OpenVINO that cannot import it compiles again
-            net = core.import_model(io.BytesIO(stored), "CPU", config)
+    net = plan.from_cache()
+    if net is None and plan.read:
+        net = plan.compile_elsewhere()
     if net is None:
-        net = compiled()
-        with suppress(RuntimeError):  # a build that cannot export it compiles in every process
-            write_compiled(file, net.export_model().getvalue())
-    _queues.append(ov.AsyncInferQueue(net))
+        net = plan.compile()
+    _queues.append(installed_openvino().AsyncInferQueue(net))
     return _queues[-1]
 
 

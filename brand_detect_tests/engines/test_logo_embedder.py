@@ -56,10 +56,12 @@ def test_openvino_embeds_as_torch_does(embedder: BuiltInLogoEmbedder, monkeypatc
     assert vectors == pytest.approx(on_torch.encode(crops), abs=0.005)
 
 
-def test_torch_is_loaded_once_for_the_cache_of_compiled_networks(tmp_path: Path):
-    """And tells nobody that OpenVINO is imported."""
+def test_torch_is_loaded_once_and_in_a_process_of_its_own(tmp_path: Path):
+    """For the cache of compiled networks; it tells nobody that OpenVINO is imported."""
     script = """
-import sys
+import subprocess, sys
+if sys.argv[1:]:
+    subprocess.run = None
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 BuiltInLogoEmbedder()
 from openvino.tools.ovc import telemetry_utils
@@ -68,12 +70,29 @@ print("torch" in sys.modules, telemetry_utils.tm.__name__)
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     environment |= {"DAGSTER_HOME": str(tmp_path), "HOME": str(tmp_path)}
     loaded = [
-        subprocess.run([sys.executable, "-c", script], env=environment, cwd=CHECKOUT, capture_output=True, text=True)
-        for _ in range(2)
+        subprocess.run(
+            [sys.executable, "-c", script, *known], env=environment, cwd=CHECKOUT, capture_output=True, text=True
+        )
+        for known in ([], ["known"])
     ]
     quiet = "openvino.tools.ovc.telemetry_stub"
-    assert [process.stdout.split() for process in loaded] == [["True", quiet], ["False", quiet]], loaded
+    assert [process.stdout.split() for process in loaded] == [["False", quiet]] * 2, loaded
     assert not (tmp_path / "intel").exists()
+
+
+def test_without_another_process_or_a_cache_torch_is_loaded_in_this_one(tmp_path: Path):
+    (tmp_path / ".state").touch()  # no folder of compiled networks can be made in it
+    script = """
+import sys
+from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
+BuiltInLogoEmbedder()
+print("torch" in sys.modules)
+"""
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
+    alone = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert alone.stdout.split() == ["True"], alone.stderr
 
 
 def test_both_towers_count(embedder: BuiltInLogoEmbedder):

@@ -331,7 +331,7 @@ class RegionDetector(Protocol):
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:
         """Detects the picture's regions; with ``areas``, at least those whose centre lies in one of them.
 
-        Detectors that need the whole picture may ignore ``areas``.
+        Two threads may ask at once. Detectors that need the whole picture may ignore ``areas``.
         """
         ...
 

@@ -24,7 +24,7 @@ PRETRAINED_WEIGHT = 0.6  # of the pretrained tower's inner product, relative to 
 DRAWING_WEIGHT = 0.65  # by which the highest of distractors' inner products with drawings are those of both towers
 NAME = "logo_embedder_2"  # raise the number when embeddings of the same weights change
 BATCH = 64
-TOGETHER = 4  # crops per input of a network: a sixth less time than one by one
+TOGETHER = 4  # crops per input of a network: a seventh less time than one by one
 REINSTALL = "install the package again"
 
 
@@ -77,7 +77,7 @@ def _on_openvino(weights: Path) -> Vectors:
 
 
 def _mapped(net: OnnxNet, side_px: int) -> Vectors:
-    """``net``, loaded, with ``TOGETHER`` crops an input, the last ones black: no thread waits for another."""
+    """``net``, loaded, for ``TOGETHER`` crops at a time, filled up with black ones; each input runs on one core."""
     net = net.fixed((TOGETHER, side_px, side_px, 3))
     net.load()
 

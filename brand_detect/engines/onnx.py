@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import io
+import logging
+import os
 import pickle
 import re
 import subprocess
@@ -24,6 +26,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
 from brand_detect.domain.settings import state_dir
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()  # a queue has only one callback
 _LOADING = threading.Lock()  # a cached function may run twice at once
@@ -33,8 +36,9 @@ Shape = tuple[int, ...]
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EDITION = 1  # raise it when ``_Plan`` or a function that reads a model for it changes: older caches differ
-MAX_COMPILED = 16
-"""Most files in the cache of compiled networks; the largest takes 22 MB."""
+MAX_COMPILED = 32
+"""Most files in the cache of compiled networks: four, and two for each size of video; the largest takes 22 MB."""
+COMPILED_WITHIN_S = 300.0
 
 
 def installed_openvino() -> Any:
@@ -267,8 +271,24 @@ class _Plan:
 
         What converts a network, torch, takes 300 MiB, which this process would keep.
         """
-        code = "import pickle, sys; pickle.load(sys.stdin.buffer).compile()"
-        subprocess.run([sys.executable, "-c", code], input=pickle.dumps(self), capture_output=True, check=False)
+        if not can_write(self._file):
+            return None
+        # the same modules as here, and none from the folder in which a user's videos lie
+        code = f"import sys; sys.path[:] = {sys.path!r}; import pickle; pickle.load(sys.stdin.buffer).compile()"
+        try:
+            subprocess.run(
+                [sys.executable, "-c", code],
+                input=pickle.dumps(self),
+                capture_output=True,
+                check=True,
+                timeout=COMPILED_WITHIN_S,
+            )
+        except (OSError, subprocess.SubprocessError) as e:
+            told = getattr(e, "stderr", None) or b""
+            log.warning(
+                "%s is compiled in this process: %s %s", self.path.name, e, told.decode(errors="replace")[-500:]
+            )
+            return None
         return self.from_cache()
 
     @property
@@ -320,8 +340,17 @@ def read_compiled(file: Path) -> bytes | None:
     with suppress(OSError):
         stored = file.read_bytes()
         if hashlib.sha256(stored[32:]).digest() == stored[:32]:
+            with suppress(OSError):
+                os.utime(file)  # the oldest are those not used for longest
             return stored[32:]
     return None
+
+
+def can_write(file: Path) -> bool:
+    """Whether the cache takes ``file``."""
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.access(file.parent, os.W_OK)
 
 
 def write_compiled(file: Path, network: bytes) -> None:

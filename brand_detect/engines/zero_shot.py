@@ -1,6 +1,7 @@
 """Detects objects by description, with any zero-shot detector that transformers' Auto classes load (OWL-ViT, OWLv2,
 GroundingDINO)."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,9 +39,10 @@ class ZeroShotDetector:
         )
         self.identity = self._loaded.identity
         self._folder, self._labels, self._min_score = model, list(labels), min_score
+        self._one_at_a_time = threading.Lock()  # two pictures at once need twice the memory
 
     def detect(self, image: Image, areas: Sequence[Area] = ()) -> list[Region]:  # noqa: ARG002
-        with failures_of(self._folder, WHAT):
+        with self._one_at_a_time, failures_of(self._folder, WHAT):
             found = self._found(np.ascontiguousarray(image[:, :, ::-1]))
         labels = found["text_labels"] or []
         return [

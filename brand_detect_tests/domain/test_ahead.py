@@ -34,6 +34,22 @@ def test_an_error_is_raised_in_its_turn() -> None:
             next(results)
 
 
+def test_what_has_not_begun_is_cancelled_when_the_caller_stops() -> None:
+    begun: list[int] = []
+    go = threading.Event()
+
+    def work(n: int) -> int:
+        begun.append(n)
+        return n if n == 0 or go.wait(20) else -1
+
+    with ThreadPoolExecutor(1) as pool:
+        results = ahead(pool, work, range(9), 3)
+        assert next(results) == 0
+        results.close()
+        go.set()
+    assert begun in ([0], [0, 1])  # the second may have begun before
+
+
 def test_an_error_of_the_source_comes_after_what_it_gave() -> None:
     def items() -> Iterator[int]:
         yield from (1, 2, 3)

@@ -80,19 +80,27 @@ print("torch" in sys.modules, telemetry_utils.tm.__name__)
     assert not (tmp_path / "intel").exists()
 
 
-def test_without_another_process_or_a_cache_torch_is_loaded_in_this_one(tmp_path: Path):
-    (tmp_path / ".state").touch()  # no folder of compiled networks can be made in it
+@pytest.mark.parametrize("broken", ["no cache", "no process", "hung"])
+def test_where_no_other_process_can_convert_this_one_does(tmp_path: Path, broken: str):
+    if broken == "no cache":
+        (tmp_path / ".state").touch()  # no folder of compiled networks can be made in it
     script = """
 import sys
+from brand_detect.engines import onnx
+if sys.argv[1] == "no process":
+    sys.executable = "/nowhere/python"
+elif sys.argv[1] == "hung":
+    onnx.COMPILED_WITHIN_S = 0.01
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 BuiltInLogoEmbedder()
 print("torch" in sys.modules)
 """
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
     alone = subprocess.run(
-        [sys.executable, "-c", script], env=environment, cwd=CHECKOUT, capture_output=True, text=True
+        [sys.executable, "-c", script, broken], env=environment, cwd=CHECKOUT, capture_output=True, text=True
     )
     assert alone.stdout.split() == ["True"], alone.stderr
+    assert ("is compiled in this process" in alone.stderr) == (broken != "no cache")
 
 
 def test_both_towers_count(embedder: BuiltInLogoEmbedder):

@@ -146,6 +146,10 @@ def test_the_cache_is_bounded(tmp_path: Path):
         write_compiled(file, b"net")
         os.utime(file, (n, n))
     assert sorted(tmp_path.iterdir()) == sorted(files[3:])
+    read_compiled(files[3])  # used again
+    write_compiled(tmp_path / "new.blob", b"net")
+    assert files[3].exists()
+    assert not files[4].exists()
     assert read_compiled(files[0]) is None
     assert read_compiled(files[-1]) == b"net"
 
@@ -186,7 +190,7 @@ def test_a_network_for_one_shape_finds_the_same(monkeypatch: pytest.MonkeyPatch)
 def test_openvino_tells_nobody_that_it_is_imported(tmp_path: Path):
     """Its telemetry is on unless a person has switched it off, and keeps a client's id in the home folder.
 
-    That of its conversion from torch: see ``test_torch_is_loaded_once_for_the_cache_of_compiled_networks``.
+    That of its conversion from torch: see ``test_torch_is_loaded_once_and_in_a_process_of_its_own``.
     """
     code = """
 from brand_detect.engines import onnx

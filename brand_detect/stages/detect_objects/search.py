@@ -94,7 +94,7 @@ class RegionSearch:
         """The work done: totals, and per 100 frames looked at the frames ``searched_in_full``, the searched area in
         whole pictures, and the regions ``verified`` on another frame, of which some are ``carried`` and some ``lost``.
         """
-        totals = {name: self._done[name] for name in ("frames", "detector_calls", "pictures_searched")}
+        totals = {name: round(self._done[name], 6) for name in ("frames", "detector_calls", "pictures_searched")}
         per_100 = 100 / max(1, self._done["frames"])
         return totals | {f"{name}_per_100_frames": round(self._done[name] * per_100, 1) for name in PER_100}
 

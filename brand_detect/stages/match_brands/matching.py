@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -159,9 +159,11 @@ class Chance:
             cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        lines = [{line_of(reading.text): reading.text for reading in own} for own in readings.values()]
+        lines = ({line_of(reading.text) for reading in own} for own in readings.values())
         self._tracks = Counter(line for own in lines for line in own)
-        self._texts = {line: text for own in lines for line, text in own.items()}
+        self._texts = defaultdict[Line, set[str]](set)
+        for reading in chain.from_iterable(readings.values()):
+            self._texts[line_of(reading.text)].add(reading.text)
         self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
@@ -175,7 +177,7 @@ class Chance:
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:
-        """Whether ``key`` is part of a longer word on many more tracks than it stands between spaces.
+        """Whether ``key`` is inside a longer word on many more tracks than it stands alone between spaces.
 
         A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
@@ -185,7 +187,7 @@ class Chance:
         for line, n in self._tracks.items():
             if key not in line.key:
                 continue
-            if line.key in whole or _stands_in(key, self._texts[line]):
+            if line.key in whole or all(_stands_in(key, text) for text in self._texts[line]):
                 own += n
             elif _is_inside_a_word(key, line):
                 part += n
@@ -215,15 +217,18 @@ def _is_cut_off(key: str, line: Line) -> bool:
 
 
 def _is_inside_a_word(key: str, line: Line) -> bool:
-    """Whether ``line``, which holds ``key``, has no words that are it."""
-    at = line.key.find(key)
-    return not (at in line.cuts and at + len(key) in line.cuts)
+    """Whether ``key`` begins or ends within a word, wherever it is in ``line``."""
+    places = (at for at in range(len(line.key)) if line.key.startswith(key, at))
+    return not any(at in line.cuts and at + len(key) in line.cuts for at in places)
 
 
 def _stands_in(key: str, text: str) -> bool:
-    """Whether ``key`` is one or more of the parts between spaces of ``text``: TRADE.COM, but not CHE/TRADE.COM."""
+    """Whether ``key`` is one or more of the parts between spaces of ``text``: TRADE.COM, but not CHE/TRADE.COM.
+
+    Readers part words, too, so a piece of up to ``SHORTEST_CUT_OFF`` letters says nothing: EMI RATES.
+    """
     parts = [key_of(part) for part in text.split()]
-    return any(key in accumulate(parts[begin:]) for begin in range(len(parts)))
+    return len(key) > SHORTEST_CUT_OFF and any(key in accumulate(parts[begin:]) for begin in range(len(parts)))
 
 
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:

@@ -84,14 +84,14 @@ class Scene(FrameReader):
         return sorted(frame for frame, areas in self.searched if not areas)
 
 
-def run(scene, shots, duplicates_of=None, **params):
+def run(scene, shots, duplicates_of=None, motion=None, **params):
     return detect_objects(
         timeline(shots, duplicates_of),
         DetectObjectsParams.model_validate(params),
         frames=scene,
         codec=OpenCvCodec(),
         detectors=[scene],
-        motion=OpenCvCameraMotion(),
+        motion=motion or OpenCvCameraMotion(),
         progress=quiet,
     )
 
@@ -395,6 +395,37 @@ def test_few_pictures_are_held():
 
     run(Fresh(scene.pictures, scene.boxes), [0] * 40, search_every=4)
     assert most <= 10
+
+
+def test_the_next_keyframe_is_searched_while_regions_are_carried():
+    scene, searched = board_scene([5] * 5), Event()
+
+    class Waits(OpenCvCameraMotion):
+        def locate(self, before, quads, after, motions):
+            assert searched.wait(20)  # for frame 4, before regions are carried to frame 1
+            return super().locate(before, quads, after, motions)
+
+    class Tells(Scene):
+        def detect(self, image, areas=()):
+            if image is self.pictures[4]:
+                searched.set()
+            return super().detect(image, areas)
+
+    run(Tells(scene.pictures, scene.boxes), [0] * 5, motion=Waits(), search_every=2)
+    assert searched.is_set()
+
+
+def test_an_error_of_the_next_search_ends_the_stage():
+    scene = board_scene([5] * 5)
+
+    class Fails(Scene):
+        def detect(self, image, areas=()):
+            if image is self.pictures[4]:
+                raise RuntimeError("no memory")
+            return super().detect(image, areas)
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        run(Fails(scene.pictures, scene.boxes), [0] * 5, search_every=2)
 
 
 def test_carrying_finds_what_detection_on_every_frame_finds():

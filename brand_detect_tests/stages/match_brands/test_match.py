@@ -81,7 +81,8 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     assert not is_found("tradecom", "checkatradecom")
     assert not is_found("tradecom", "AEtradecomX")
     assert is_found("tradecom", 'It is "tradecom" and not AEtradecomX.')  # a word of its own, too
-    assert not is_found("tradecom", "AEtradecomX che/tradecom")
+    assert not is_found("tradecom", "AEtradecomX che/tradecomY")
+    assert is_found("tradecom", "AEtradecomX che/tradecom")  # no word of its own, and no piece
     assert is_found("tradecom", "tradecomcom")  # its own address, without the dots
     assert is_found("tradecom", "httpswwwtradecomnet")
     assert is_found("ROLEX", "AEROLEXX")  # not one of the many

@@ -102,15 +102,18 @@ def test_on_s3_neighbouring_frames_share_a_request(s3: Path, monkeypatch: pytest
 
 def test_frames_are_prepared_while_the_caller_works(store: Store):
     decoded: list[int] = []
+    one_more = threading.Semaphore(0)
 
     class Codec(OpenCvCodec):
         def decode(self, data: bytes) -> Image:
             decoded.append(threading.get_ident())
+            one_more.release()
             return super().decode(data)
 
     frames = stored(store, range(20), codec=Codec())
     images = frames.in_order(range(20))
     next(images)
+    assert all(one_more.acquire(timeout=20) for _ in range(1 + DECODED_AHEAD))
     images.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert len(decoded) == 1 + DECODED_AHEAD, "no more are held"
     assert threading.get_ident() not in decoded

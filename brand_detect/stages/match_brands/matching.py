@@ -218,8 +218,7 @@ def _is_cut_off(key: str, line: Line) -> bool:
 
 def _is_inside_a_word(key: str, line: Line) -> bool:
     """Whether ``key`` begins or ends within a word, wherever it is in ``line``."""
-    places = (at for at in range(len(line.key)) if line.key.startswith(key, at))
-    return not any(at in line.cuts and at + len(key) in line.cuts for at in places)
+    return not any(line.key.startswith(key, cut) and cut + len(key) in line.cuts for cut in line.cuts)
 
 
 def _stands_in(key: str, text: str) -> bool:

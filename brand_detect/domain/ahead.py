@@ -13,7 +13,7 @@ def ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n:
     """Applies ``do`` to the items in order; while the caller uses one result, ``pool`` computes the next ``n``.
 
     At most ``n + 1`` results exist besides the caller's. An error of ``do`` or ``items`` is raised in its item's turn.
-    What has not begun when the caller stops is cancelled.
+    What has not begun when the caller stops is cancelled, and ``items`` closed if it is a generator.
     """
     results: deque[Future[R]] = deque()
     source, failure = iter(items), None
@@ -36,3 +36,5 @@ def ahead(pool: ThreadPoolExecutor, do: Callable[[T], R], items: Iterable[T], n:
     finally:
         for result in results:
             result.cancel()
+        if isinstance(items, Generator):
+            items.close()  # an error's traceback may refer to it

@@ -272,9 +272,11 @@ class _Plan:
 
         What converts a network, torch, takes 300 MiB, which this process would keep.
         """
+        in_this = f"{self.path.name} is compiled in this process"
         if not can_write(self._file):
+            log.warning("%s, and each time again: %s cannot be written", in_this, compiled_dir())
             return None
-        # the same modules as here, and none from the folder in which a user's videos lie
+        # the modules that this process has, wherever it was started
         code = f"import sys; sys.path[:] = {sys.path!r}; import pickle; pickle.load(sys.stdin.buffer).compile()"
         try:
             subprocess.run(
@@ -285,12 +287,13 @@ class _Plan:
                 timeout=COMPILED_WITHIN_S,
             )
         except (OSError, subprocess.SubprocessError) as e:
-            told = getattr(e, "stderr", None) or b""
-            log.warning(
-                "%s is compiled in this process: %s %s", self.path.name, e, told.decode(errors="replace")[-500:]
-            )
+            told = (getattr(e, "stderr", None) or b"").decode(errors="replace")
+            log.warning("%s: %s. %s", in_this, type(e).__name__, told[-500:])
             return None
-        return self.from_cache()
+        net = self.from_cache()
+        if net is None:
+            log.warning("%s, and each time again: %s does not keep it", in_this, compiled_dir())
+        return net
 
     @property
     def _core(self) -> Any:

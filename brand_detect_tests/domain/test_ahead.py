@@ -50,6 +50,25 @@ def test_what_has_not_begun_is_cancelled_when_the_caller_stops() -> None:
     assert begun in ([0], [0, 1])  # the second may have begun before
 
 
+def test_what_is_ahead_of_what_is_ahead_is_cancelled_too() -> None:
+    """Though an error's traceback refers to it, as it does to the locals of whoever used the results."""
+    begun: list[int] = []
+    go = threading.Event()
+
+    def work(n: int) -> int:
+        begun.append(n)
+        return n if n == 0 or go.wait(20) else -1
+
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as second:
+        first = ahead(pool, work, range(9), 3)
+        results = ahead(second, abs, first, 0)
+        assert next(results) == 0
+        results.close()
+        assert list(first) == []
+        go.set()
+    assert begun in ([0], [0, 1])
+
+
 def test_an_error_of_the_source_comes_after_what_it_gave() -> None:
     def items() -> Iterator[int]:
         yield from (1, 2, 3)

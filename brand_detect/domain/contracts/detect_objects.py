@@ -152,7 +152,8 @@ class DetectObjectsParams(Params):
         2,
         ge=1,
         le=16,
-        description="search every n-th keyframe of a shot in full, and carry regions to those between; 1 = every one",
+        description="search every n-th keyframe of a shot in full, and carry regions to those between; 1 = every one. "
+        "2n + 2 pictures are held, of 6 MB at 1080p and 25 MB at 4K",
     )
     search_lost: float = Field(
         -1.0,

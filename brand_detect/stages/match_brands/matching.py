@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -28,7 +28,9 @@ picture's edge cuts off, among 35,000 any name of four letters read with less th
 CROWDED = 1.0
 """Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3
-"""Most lines with a name as part of a longer word for each with it between spaces: with more, it is a piece."""
+"""Most tracks with a name as part of a longer word for each where it stands alone: with more, it is a piece."""
+LONGEST_PIECE = 4
+"""Most letters that readers part off a word: EMI RATES. Such a name between spaces may be a piece."""
 SHORTEST_CUT_OFF = 4
 """Fewest letters of a name that may be cut off another and misread where it is cut: of three, two are too common."""
 MISREAD = 0.1
@@ -159,11 +161,12 @@ class Chance:
             cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        lines = ({line_of(reading.text) for reading in own} for own in readings.values())
-        self._tracks = Counter(line for own in lines for line in own)
-        self._texts = defaultdict[Line, set[str]](set)
-        for reading in chain.from_iterable(readings.values()):
-            self._texts[line_of(reading.text)].add(reading.text)
+        self._tracks = Counter[tuple[Line, frozenset[str]]]()  # by a line and the texts that are read as it
+        for own in readings.values():
+            texts = defaultdict[Line, set[str]](set)
+            for reading in own:
+                texts[line_of(reading.text)].add(reading.text)
+            self._tracks.update((line, frozenset(alike)) for line, alike in texts.items())
         self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
@@ -177,17 +180,18 @@ class Chance:
         return by_chance * misread > BY_CHANCE
 
     def _is_part_of_words(self, key: str) -> bool:
-        """Whether ``key`` is inside a longer word on many more tracks than it stands alone between spaces.
+        """Whether ``key`` is inside a longer word on many more tracks than it stands alone: as the whole line, or with
+        more than ``LONGEST_PIECE`` letters between spaces.
 
         A round emblem beside the name, read as an o, makes no longer word: OFEDEX. Nor does its address: FEDEXCOM.
         """
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
         part = own = 0
-        for line, n in self._tracks.items():
+        for (line, texts), n in self._tracks.items():
             if key not in line.key:
                 continue
-            if line.key in whole or all(_stands_in(key, text) for text in self._texts[line]):
+            if line.key in whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
                 own += n
             elif _is_inside_a_word(key, line):
                 part += n
@@ -198,9 +202,9 @@ class Chance:
         COCA-COLA behind a player."""
         if len(key) < SHORTEST_CUT_OFF:
             return False
-        cut = [(line, n) for line, n in self._tracks.items() if _is_cut_off(key, line)]
+        cut = [(line, n) for (line, _), n in self._tracks.items() if _is_cut_off(key, line)]
         of_others = sum(n for line, n in cut if (hit := self._index.named(line.key)) and hit.brand_id != brand_id)
-        return of_others > MOST_LONGER * sum(n for line, n in self._tracks.items() if line.key == key)
+        return of_others > MOST_LONGER * sum(n for (line, _), n in self._tracks.items() if line.key == key)
 
 
 def _is_cut_off(key: str, line: Line) -> bool:
@@ -222,12 +226,9 @@ def _is_inside_a_word(key: str, line: Line) -> bool:
 
 
 def _stands_in(key: str, text: str) -> bool:
-    """Whether ``key`` is one or more of the parts between spaces of ``text``: TRADE.COM, but not CHE/TRADE.COM.
-
-    Readers part words, too, so a piece of up to ``SHORTEST_CUT_OFF`` letters says nothing: EMI RATES.
-    """
+    """Whether ``key`` is one or more of the parts between spaces of ``text``: TRADE.COM, but not CHE/TRADE.COM."""
     parts = [key_of(part) for part in text.split()]
-    return len(key) > SHORTEST_CUT_OFF and any(key in accumulate(parts[begin:]) for begin in range(len(parts)))
+    return any(key in accumulate(parts[begin:]) for begin in range(len(parts)))
 
 
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:

@@ -1,8 +1,9 @@
 """Draws and embeds the logos of the packaged brand list: ``make starter-logos``, a minute.
 
 ``catalog/data/simple-icons.yaml`` names them, by hand: icons of simple-icons-pack (CC0) that the brand's boards show.
-Left out are letters alone, which reading finds, products that boards do not name, plain shapes (a star, a square,
-rings) and single letters, which are in any lettering. Run it again when that list, the pack or the embedder changes.
+Left out are letters alone, which reading finds, products that boards do not name, plain shapes (a star, a square, a
+ring) and single letters, which are in any lettering. Beside them, in ``brands.yaml``, are logos that this project drew.
+Run it again when these lists, the pack or the embedder change.
 """
 
 import shutil
@@ -16,7 +17,7 @@ import yaml
 
 from brand_detect.catalog.exemplars import exemplar_of
 from brand_detect.catalog.icons import packaged_icons
-from brand_detect.catalog.source import ICONS, IMPORTED, STARTER
+from brand_detect.catalog.source import ICONS, IMPORTED, LOGOS, STARTER
 from brand_detect.engines.artwork import VectorAndPixelArtwork
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 from brand_detect.orchestration.gallery import SHIPPED, embeddings_of, maker_of
@@ -38,14 +39,15 @@ def main() -> None:
     (STARTER.parent / ICONS).mkdir(parents=True)
     for slug in slugs:
         (STARTER.parent / ICONS / f"{slug}.svg").write_text(drawings[slug], encoding="utf-8")
-    data = {exemplar_of(drawings[slug].encode(), "svg"): drawings[slug].encode() for slug in slugs}
+    files = sorted(LOGOS.rglob("*.svg"))
+    data = {exemplar_of(drawing, "svg"): drawing for drawing in (file.read_bytes() for file in files)}
     embedder = BuiltInLogoEmbedder()
     vectors = embeddings_of([*data], data.__getitem__, embedder, VectorAndPixelArtwork(), said)
     facts = {"maker": maker_of(embedder.identity), "icons": f"simple-icons-pack {version('simple-icons-pack')}"}
     pq.write_table(
         vectors.replace_schema_metadata({**(vectors.schema.metadata or {}), **facts}), SHIPPED, compression="zstd"
     )
-    print(f"{len(slugs)} logos, {SHIPPED.stat().st_size / 1e6:.1f} MB of embeddings")
+    print(f"{len(data)} logos, {SHIPPED.stat().st_size / 1e6:.1f} MB of embeddings")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ ADDED_LATER = (
 _UNSET = {column.name: column.default for column in fields(Brand) if column.name in ADDED_LATER}
 _DATA = Path(__file__).parent / "data"
 STARTER = _DATA / OWN_LIST
-"""The list that comes with the package; the logos are in a layer beside it."""
+"""The list that comes with the package; most of its logos are in a layer beside it."""
+LOGOS = _DATA / "logos"
+"""The logos of both."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
@@ -155,7 +157,7 @@ def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> tuple[_Listed, ...
 
 @cache
 def _starter() -> LoadedCatalog:
-    logos = {exemplar_of(file.read_bytes(), "svg").exemplar_id: file for file in (_DATA / "logos").rglob("*.svg")}
+    logos = {exemplar_of(file.read_bytes(), "svg").exemplar_id: file for file in LOGOS.rglob("*.svg")}
     return LoadedCatalog(_stored(gzip.decompress(COMPILED.read_bytes())), logos)
 
 

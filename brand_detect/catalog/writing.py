@@ -15,7 +15,7 @@ import yaml
 
 from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, parts_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
-from brand_detect.catalog.source import ICONS, IMPORTED, STARTER, LoadedCatalog, Place, load_catalog
+from brand_detect.catalog.source import IMPORTED, LOGOS, STARTER, LoadedCatalog, Place, load_catalog
 from brand_detect.domain.catalog import OWN_LIST, Brand, Exemplar
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Artwork
@@ -86,9 +86,10 @@ def create_catalog(folder: Path, *, empty: bool = False) -> Path:
         raise BadInput(f"{file} exists already.", "brand-detect catalog add NAME adds to it")
     try:
         if not empty:
-            (folder / ICONS).mkdir(parents=True, exist_ok=True)
-            for icon in (STARTER.parent / ICONS).iterdir():
-                shutil.copyfile(icon, folder / ICONS / icon.name)
+            for logo in LOGOS.rglob("*.svg"):
+                copy = folder / logo.relative_to(STARTER.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(logo, copy)
             replace_file(folder / IMPORTED, (STARTER.parent / IMPORTED).read_bytes())
         # last: who finds the list reads all of it
         replace_file(file, b"# Brands: name, logos, aliases, categories\n[]\n" if empty else STARTER.read_bytes())

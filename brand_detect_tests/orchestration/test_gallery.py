@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from brand_detect.catalog.gallery import Entry
 from brand_detect.domain.catalog import EXEMPLAR_EMBEDDINGS
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.tables import table
@@ -22,6 +24,7 @@ from brand_detect.orchestration import gallery
 from brand_detect.orchestration.assets import OTHER_EMBEDDER
 from brand_detect.orchestration.gallery import load_gallery
 from brand_detect.orchestration.resources import Services
+from brand_detect.stages.match_brands.logos import PACKAGED as OF_PACKAGED
 from brand_detect.stages.match_brands.match import NO_LOOKS
 from brand_detect_tests.support import logos
 from brand_detect_tests.support.pipeline import (
@@ -248,6 +251,30 @@ def test_the_package_has_the_embeddings_of_its_own_logos():
     assert embedded is not None, "the embedder or the views have changed: make starter-logos"
     assert set(embedded["exemplar_id"].to_pylist()) == {*listed, gallery.UNKNOWN}
     assert embedded["exemplar_id"].to_pylist().count(gallery.UNKNOWN) == NONE
+
+
+@pytest.mark.parametrize(
+    ("centres", "is_olympic"),
+    [
+        ([(0, 0), (24, 0), (48, 0), (12, 11), (36, 11)], True),
+        ([(0, 0), (24, 0), (48, 0)], False),
+        ([(0, 5), (12, 5), (24, 5), (36, 5), (48, 5)], False),
+    ],
+)
+def test_five_rings_on_a_wall_are_the_olympic_ones_and_others_are_not(
+    tmp_path: Path, centres: list[tuple[int, int]], is_olympic: bool
+):
+    wall = np.full((280, 576, 3), (40, 30, 60), np.uint8)
+    for x, y in centres:
+        cv2.circle(wall, (8 * x + 96, 8 * y + 96), 80, (235, 235, 235), 19, cv2.LINE_AA)
+    crop = cv2.GaussianBlur(cv2.resize(wall, (72, 35), interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+    embedder, (given, _) = BuiltInLogoEmbedder(), services(tmp_path, PLAIN)
+    packaged = gallery.known_gallery(given.store, load_catalog().catalog, embedder.identity)
+    assert packaged is not None
+    limit = OF_PACKAGED * MatchBrandsParams.model_validate({}).max_false_accept_rate
+    vectors = embedder.encode([np.asarray(crop, np.uint8)])
+    [found] = packaged.recognise(vectors, np.zeros(1, int), max_false_accept_rate=limit)
+    assert [one.brand for one in found] == (["Olympics"] if is_olympic else [])
 
 
 def test_the_package_s_embeddings_are_as_made_now():

@@ -37,7 +37,7 @@ Shape = tuple[int, ...]
 WEIGHTS = Path(__file__).parents[1] / "weights"
 EDITION = 1  # raise it when ``_Plan`` or a function that reads a model for it changes: older caches differ
 MAX_COMPILED = 32
-"""Most files in the cache of compiled networks: four, and two for each size of video; the largest takes 22 MB."""
+"""Most files in the cache of compiled networks: four, and one for each size of video; the largest takes 22 MB."""
 COMPILED_WITHIN_S = 300.0
 """Longest that another process may take to convert and compile a network: seconds, unless it hangs."""
 

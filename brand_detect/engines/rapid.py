@@ -69,7 +69,7 @@ class RapidTextDetector:
     Args:
         longest_side_px: longest side of the network's input.
         min_score: lowest mean of the text map inside a region, 0 to 1.
-        one_size: all pictures are frames of a video, for whose size networks are made ready.
+        one_size: all pictures have one size, for which a network is made ready.
     """
 
     kind = RegionKind.text
@@ -92,15 +92,16 @@ class RapidTextDetector:
         scale = min(scale, self._longest_side_px / max(height, width))
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
-            fine = self._search(image, window, scale)
+            is_whole = window == Area(0, 0, width, height)
+            fine = self._search(image, window, scale, one_size=self._one_size and is_whole)
             is_small = max(window.right - window.left, window.bottom - window.top) * scale <= SMALL_PX
             if max(height, width) * scale > SHORTEST_SIDE_PX and not is_small:
                 fine += _not_covered(self._search(image, window, scale / COARSE), fine)
             found += _not_covered(fine, found)
         return found
 
-    def _search(self, image: Image, window: Area, scale: float) -> list[Region]:
-        """Text regions inside ``window``, searched at ``scale``."""
+    def _search(self, image: Image, window: Area, scale: float, *, one_size: bool = False) -> list[Region]:
+        """Text regions inside ``window``, searched at ``scale``; ``one_size``: as in many other pictures."""
         import cv2
 
         part = image[window.top : window.bottom, window.left : window.right]
@@ -109,7 +110,7 @@ class RapidTextDetector:
         seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         seen = cv2.copyMakeBorder(seen, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
         batch, min_score = np.asarray(seen, np.uint8)[None], self._min_score
-        net = self._net.fixed(batch.shape) if self._one_size and part.shape == image.shape else self._net
+        net = self._net.fixed(batch.shape) if one_size else self._net
         [found] = net.map([batch], lambda out: text_quads(out[0, 0], min_score))
         to_frame = np.array([width / size[0], height / size[1]])
         corner = np.array([window.left, window.top])

@@ -208,7 +208,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="19",
+    code_version="20",
     packages=[*READERS, "av"],
     shipped=[
         "weights/logo_embedder.safetensors",
@@ -224,12 +224,13 @@ def detect_objects(
 ) -> DetectedObjects:
     """Detects text, logo and object regions on the keyframes and joins them into tracks within a shot."""
     motion = run.use("motion", run.engines.motion())
+    detectors = run.engines.region_detectors(run.params, sum(filter_scenes.shots["n_keyframes"].to_pylist()))
     detected = stages.detect_objects(
         filter_scenes,
         run.params,
         frames=run.frames(extract_frames),
         codec=run.use("codec", run.engines.codec()),
-        detectors=[run.use(f"detector_{i}", d) for i, d in enumerate(run.engines.region_detectors(run.params), 1)],
+        detectors=[run.use(f"detector_{i}", detector) for i, detector in enumerate(detectors, 1)],
         motion=motion,
         embedder=run.use("embedder", embedder) if (embedder := run.engines.logo_embedder(run.params)) else None,
         progress=run.progress,

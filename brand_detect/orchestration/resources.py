@@ -48,12 +48,16 @@ from brand_detect.engines.zero_shot import ZeroShotDetector
 from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.store import Store
 
+ONE_SIZE_FROM = 16
+"""Keyframes from which a network for their size pays: it is loaded in 0.2 s, and saves 18 ms a picture of 1080p."""
 
-def region_detectors(models: ModelRoots, params: DetectObjectsParams) -> list[RegionDetector]:
-    """The detectors that ``params`` enable, with weights found in ``models``."""
+
+def region_detectors(models: ModelRoots, params: DetectObjectsParams, keyframes: int) -> list[RegionDetector]:
+    """The detectors that ``params`` enable, with weights found in ``models``, for a video of so many ``keyframes``."""
     found: list[RegionDetector] = []
     if params.text is TextDetection.rapidocr:
-        found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision, one_size=True))
+        one_size = keyframes >= ONE_SIZE_FROM
+        found.append(RapidTextDetector(params.longest_side_px, params.min_score, params.precision, one_size=one_size))
     elif params.text is TextDetection.tesseract:
         found.append(TesseractDetector(params.longest_side_px, params.min_score))
     if params.logos is LogoDetection.contours:
@@ -98,7 +102,7 @@ shared_index = lru_cache(maxsize=2)(LexiconIndex)
 class Engines:
     """Makes engines from params. Tests put scripted ones here."""
 
-    region_detectors: Callable[[DetectObjectsParams], list[RegionDetector]]
+    region_detectors: Callable[[DetectObjectsParams, int], list[RegionDetector]]
     logo_embedder: Callable[[DetectObjectsParams], LogoEmbedder | None]
     models: ModelRoots | None = None
     """Looks up model files for those two; None if they need none."""

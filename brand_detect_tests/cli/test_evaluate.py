@@ -117,7 +117,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Of two clips, the first has labels. ``lists`` adds Acme Widgets to the ``brands.yaml`` of the deployment.
     """
     detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
-    engines = Engines(lambda _: [detector], lambda _: embedder, text_reader=lambda _: reader)
+    engines = Engines(lambda *_: [detector], lambda _: embedder, text_reader=lambda _: reader)
     monkeypatch.setattr(Engines, "of", lambda _: engines)
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("DAGSTER_HOME", str(home_in(tmp_path / "home")))

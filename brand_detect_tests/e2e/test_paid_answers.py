@@ -84,7 +84,7 @@ def kept(folder: Path) -> int:
 
 def test_what_was_answered_before_a_kill_is_not_paid_again(tmp_path: Path, server: ModelServer):
     with pipeline(
-        tmp_path, region_detectors=lambda _: [Boards()], text_reader=lambda _: ByBrightness(), kept=True
+        tmp_path, region_detectors=lambda *_: [Boards()], text_reader=lambda _: ByBrightness(), kept=True
     ) as built:
         clip = write_clip(tmp_path / "match.mp4", pictures(), fps=10)
         matched = built.runner.submit(str(clip), job_id="match").manifest("match_brands")

@@ -156,7 +156,7 @@ def test_kinds_that_the_job_leaves_out_are_left_out(jobs: Swept):
 
 def test_logos_are_matched_by_their_stored_embeddings(tmp_path: Path):
     write(tmp_path, {"brands.yaml": "- {name: Stairs, logos: [stairs.svg]}\n", "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [LogoDetector()]) as built:
         run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         lineage = Lineage.of(built.services.store, "match")
         found = sweep(lineage, "match_brands", "max_false_accept_rate", [0.0], {}, progress=silent)

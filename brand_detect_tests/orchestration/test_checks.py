@@ -345,7 +345,7 @@ def evaluations(built: Pipeline, run_id: str) -> dict[str, AssetCheckEvaluation]
 
 def test_a_warning_lets_the_run_go_on_and_is_kept(tmp_path: Path):
     video = two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
-    with pipeline(tmp_path, region_detectors=lambda _: [Blind()]) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [Blind()]) as built:
         run = built.runner.submit(str(video), job_id="match")
         manifest = run.manifest("detect_objects")
         assert [(c.name, c.blocking) for c in manifest.warned_checks] == [("something_was_found", False)]

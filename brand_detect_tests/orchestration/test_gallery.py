@@ -152,7 +152,7 @@ def test_drawings_are_embedded_as_drawings_and_photographs_as_crops(tmp_path: Pa
 
 def test_a_job_of_an_older_release_is_matched_without_packaged_logos_and_says_so(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": PLAIN})
-    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [LogoDetector()]) as built:
         built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         built.embedder.identity = "a newer embedder"
         logos.write(tmp_path, {"brands.yaml": PACKAGED, "stairs.svg": logos.svg("stairs")})
@@ -177,7 +177,7 @@ def test_a_list_with_a_logo_of_the_users_own_is_not_matched_without_it(
 def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
     detector = LogoDetector()
     logos.write(tmp_path, {"brands.yaml": PLAIN})
-    with pipeline(tmp_path, region_detectors=lambda _: [detector]) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [detector]) as built:
         first = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         found = first.load("detect_objects")
         assert isinstance(found, DetectedObjects)
@@ -210,7 +210,7 @@ def test_a_brand_added_with_one_picture_is_found_by_a_replay(tmp_path: Path):
 
 def test_another_mark_is_not_taken_for_it(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()]) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [LogoDetector()]) as built:
         run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "cross")), job_id="match")
         found = run.load("match_brands")
         assert isinstance(found, BrandVerdicts)
@@ -219,7 +219,7 @@ def test_another_mark_is_not_taken_for_it(tmp_path: Path):
 
 def test_a_logo_that_is_not_in_the_video_changes_no_figure_of_another_brand(tmp_path: Path):
     detectors = [LogoDetector(), ScriptedDetector()]  # a mark, and ROLEX beside it
-    with pipeline(tmp_path, region_detectors=lambda _: detectors) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: detectors) as built:
         before = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "cross")), job_id="match").load(
             "compile_report"
         )
@@ -235,7 +235,7 @@ def test_a_logo_that_is_not_in_the_video_changes_no_figure_of_another_brand(tmp_
 
 def test_with_the_embedder_off_nothing_is_encoded(tmp_path: Path):
     logos.write(tmp_path, {"brands.yaml": WITH_LOGO, "stairs.svg": logos.svg("stairs")})
-    with pipeline(tmp_path, region_detectors=lambda _: [LogoDetector()], logo_embedder=lambda _: None) as built:
+    with pipeline(tmp_path, region_detectors=lambda *_: [LogoDetector()], logo_embedder=lambda _: None) as built:
         run = built.runner.submit(str(clip_of_logo(tmp_path / "match.mp4", "stairs")), job_id="match")
         found, matched = run.load("detect_objects"), run.load("match_brands")
         assert isinstance(found, DetectedObjects)

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from brand_detect.domain.contracts import check_overrides, effective
@@ -14,12 +16,13 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.engines import providers
 from brand_detect.engines.calls import is_here
+from brand_detect.engines.onnx import OnnxNet
 from brand_detect.engines.prices import listed_price
 from brand_detect.engines.providers import ProviderAnswerer
 from brand_detect.engines.vlm import TransformersAnswerer
 from brand_detect.orchestration import stage
 from brand_detect.orchestration.models import FREE, answerer, endpoints
-from brand_detect.orchestration.resources import Engines
+from brand_detect.orchestration.resources import ONE_SIZE_FROM, Engines
 from brand_detect.storage.spending import Spending
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.model_server import serving
@@ -274,7 +277,7 @@ def test_a_stage_opens_no_model_outside_the_roots(param: str, name: str):
     """A run that is launched past the clients, too."""
     engines, params = Engines.of(Settings()), DetectObjectsParams.model_validate({"text": "off", param: name})
     with pytest.raises(BadInput, match=f"{name} is outside all model roots"):
-        engines.logo_embedder(params) if param == "embedder" else engines.region_detectors(params)
+        engines.logo_embedder(params) if param == "embedder" else engines.region_detectors(params, 1)
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])
@@ -284,7 +287,16 @@ def test_a_name_of_a_model_is_one_line(param: str, name: str):
         check_overrides({"detect_objects": {param: name}})
 
 
+@pytest.mark.parametrize(("keyframes", "is_ready"), [(ONE_SIZE_FROM - 1, False), (ONE_SIZE_FROM, True)])
+def test_networks_for_one_size_of_picture_are_made_for_a_long_video_alone(keyframes: int, is_ready: bool):
+    params = DetectObjectsParams.model_validate({"logos": "off"})
+    [detector] = Engines.of(Settings()).region_detectors(params, keyframes)
+    with patch.object(OnnxNet, "fixed", autospec=True, side_effect=OnnxNet.fixed) as fixed:
+        detector.detect(np.zeros((64, 64, 3), np.uint8))
+    assert fixed.called is is_ready
+
+
 @pytest.mark.parametrize(("logos", "found"), [("contours", ["ContourLogoDetector"]), ("off", [])])
 def test_logo_regions_come_from_contours_or_not_at_all(logos: str, found: list[str]):
     params = DetectObjectsParams.model_validate({"text": "off", "logos": logos})
-    assert [type(detector).__name__ for detector in Engines.of(Settings()).region_detectors(params)] == found
+    assert [type(detector).__name__ for detector in Engines.of(Settings()).region_detectors(params, 1)] == found

@@ -129,7 +129,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Escalated]:
     models.add("local")
     models.add("cloud", second=brand("Emirates"))
     models.add("knows first", first=brand("Lacoste"))
-    eyes = {"region_detectors": lambda _: [TwoRegions()], "text_reader": lambda _: ThreeTexts()}
+    eyes = {"region_detectors": lambda *_: [TwoRegions()], "text_reader": lambda _: ThreeTexts()}
     asked = {"escalate_vlm": on("local"), "escalate_cloud": on("cloud")}
     with pipeline(folder, answerer=models, **eyes) as built:
         yield Escalated(built, models, built.runner.submit(str(video), job_id=JOB, overrides=asked))

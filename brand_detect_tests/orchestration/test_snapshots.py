@@ -157,7 +157,7 @@ def test_own_files_travel_by_version(tmp_path: Path):
     write(tmp_path, {"inventory/rink.yaml": "version: 2"})
     folders: dict[str, Any] = {name: str(tmp_path / name) for name in ("prompts", "quality", "inventory")}
     settings = Settings(store_root=str(tmp_path / "store"), **folders)
-    services = Services.of(settings, engines=Engines(lambda _: [], lambda _: None))
+    services = Services.of(settings, engines=Engines(lambda *_: [], lambda _: None))
     with dg.DagsterInstance.ephemeral() as instance:
         with pytest.raises(Transient, match="have not been read yet"):
             own_files(instance, services.store)

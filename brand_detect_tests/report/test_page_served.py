@@ -59,7 +59,7 @@ JOBS = ("match", "second", "third")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Page]]:
     """The login page in front of each job, whose first shot shows ROLEX on two boards."""
     folder, port = tmp_path_factory.mktemp("served"), free_port()
-    with pipeline(folder, region_detectors=lambda _: [TwoBoards()]) as built:
+    with pipeline(folder, region_detectors=lambda *_: [TwoBoards()]) as built:
         clip = two_shot_clip(folder / "match.mp4", seconds=2.0)
         for job_id in JOBS:  # before the browser: it runs an event loop
             built.runner.submit(str(clip), job_id=job_id)

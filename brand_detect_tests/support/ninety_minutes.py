@@ -43,7 +43,7 @@ class EightLines(ScriptedDetector):
 def main(folder: Path) -> None:
     folder.mkdir(parents=True)
     video = write_clip(folder / "ninety.mp4", pictures(), fps=FPS)
-    with pipeline(folder, region_detectors=lambda _: [EightLines()]) as built:
+    with pipeline(folder, region_detectors=lambda *_: [EightLines()]) as built:
         built.runner.submit(str(video), job_id="ninety")
         for _ in range(3):
             run = built.runner.replay("ninety", "match_brands")

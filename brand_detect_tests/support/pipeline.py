@@ -292,7 +292,7 @@ def pipeline(
     )
     detector, reader, embedder = ScriptedDetector(), ScriptedReader(), ScriptedEmbedder()
     scripted = {
-        "region_detectors": lambda _: [detector],
+        "region_detectors": lambda *_: [detector],
         "text_reader": lambda _: reader,
         "logo_embedder": lambda _: embedder,
     }

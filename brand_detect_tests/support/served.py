@@ -69,7 +69,7 @@ def answerer(stage: str, params: Escalation) -> Answerer | None:
 
 def _services() -> Services:
     engines = Engines(
-        region_detectors=lambda _: [SlowDetector()],
+        region_detectors=lambda *_: [SlowDetector()],
         text_reader=text_reader,
         logo_embedder=lambda _: ScriptedEmbedder(),
         answerer=answerer,

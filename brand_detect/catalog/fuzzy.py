@@ -93,6 +93,8 @@ class FuzzyMatcher:
                 continue
             if (spelling.has_digit and not digits) or (number and not spelling.has_digit):
                 continue
+            if spelling.has_digit and _is_another_number(window, spelling.key):
+                continue
             if len(window) < spelling.brand.min_length:
                 continue
             digits_for_letters = edits == 0 and _has_digits_for_letters(window, spelling.key)
@@ -182,6 +184,12 @@ def _has_number(line: Line, begin: int, end: int) -> bool:
 def _is_number(pair: str) -> bool:
     """Whether two characters are different digits, of which one hardly ever stands for a letter."""
     return pair.isdigit() and len(set(pair)) == 2 and not set(pair) <= LIKE_LETTERS
+
+
+def _is_another_number(read: str, name: str) -> bool:
+    """Whether a digit stands where the name has another one: LONDON 2017 is not London 2012."""
+    edits = Levenshtein.editops(read, name)
+    return any(e.tag == "replace" and read[e.src_pos].isdigit() and name[e.dest_pos].isdigit() for e in edits)
 
 
 def _has_digits_for_letters(read: str, name: str) -> bool:

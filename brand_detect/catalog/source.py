@@ -35,7 +35,7 @@ _DATA = Path(__file__).parent / "data"
 STARTER = _DATA / OWN_LIST
 """The list that comes with the package; most of its logos are in a layer beside it."""
 LOGOS = _DATA / "logos"
-"""The logos of both."""
+"""Folder of all packaged logos."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")

@@ -272,28 +272,27 @@ class _Plan:
 
         What converts a network, torch, takes 300 MiB, which this process would keep.
         """
-        in_this = f"{self.path.name} is compiled in this process"
+        in_this = "%s is compiled in this process: %s"
         if not can_write(self._file):
-            log.warning("%s, and each time again: %s cannot be written", in_this, compiled_dir())
+            log.warning(in_this, self.path.name, f"{compiled_dir()} cannot be written")
             return None
-        # the modules that this process has, wherever it was started
+        # the modules that this process has; -c would also take those in the folder where it was started
         code = f"import sys; sys.path[:] = {sys.path!r}; import pickle; pickle.load(sys.stdin.buffer).compile()"
+        command, plan = [sys.executable, "-c", code], pickle.dumps(self)
         try:
-            subprocess.run(
-                [sys.executable, "-c", code],
-                input=pickle.dumps(self),
-                capture_output=True,
-                check=True,
-                timeout=COMPILED_WITHIN_S,
-            )
-        except (OSError, subprocess.SubprocessError) as e:
-            told = (getattr(e, "stderr", None) or b"").decode(errors="replace")
-            log.warning("%s: %s. %s", in_this, type(e).__name__, told[-500:])
-            return None
-        net = self.from_cache()
-        if net is None:
-            log.warning("%s, and each time again: %s does not keep it", in_this, compiled_dir())
-        return net
+            subprocess.run(command, input=plan, capture_output=True, check=True, timeout=COMPILED_WITHIN_S)
+        except subprocess.CalledProcessError as e:
+            why = f"exit status {e.returncode}, {e.stderr.decode(errors='replace')[-500:]}"
+        except subprocess.TimeoutExpired:
+            why = f"no end within {COMPILED_WITHIN_S:g} s"
+        except OSError as e:
+            why = str(e)
+        else:
+            if (net := self.from_cache()) is not None:
+                return net
+            why = f"{compiled_dir()} does not keep it"
+        log.warning(in_this, self.path.name, why)
+        return None
 
     @property
     def _core(self) -> Any:

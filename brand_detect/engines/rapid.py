@@ -69,7 +69,7 @@ class RapidTextDetector:
     Args:
         longest_side_px: longest side of the network's input.
         min_score: lowest mean of the text map inside a region, 0 to 1.
-        one_size: all pictures have one size, for which a network is made ready.
+        one_size: all pictures have one size: a network for it alone searches whole pictures at full size.
     """
 
     kind = RegionKind.text
@@ -101,7 +101,7 @@ class RapidTextDetector:
         return found
 
     def _search(self, image: Image, window: Area, scale: float, *, one_size: bool = False) -> list[Region]:
-        """Text regions inside ``window``, searched at ``scale``; ``one_size``: as in many other pictures."""
+        """Text regions inside ``window``, searched at ``scale``, if ``one_size`` by a network for its size."""
         import cv2
 
         part = image[window.top : window.bottom, window.left : window.right]

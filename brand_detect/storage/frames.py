@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain
 
 import pyarrow as pa
@@ -38,8 +39,10 @@ class StoredFrames(FrameReader):
         return self._decode(fetched)
 
     def in_order(self, frames: Sequence[int]) -> Iterator[Image]:
-        with ThreadPoolExecutor(2, thread_name_prefix="frames") as pool:
-            fetched = ahead(pool, self._fetch, self._requests(frames), 1)
+        with (
+            ThreadPoolExecutor(2, thread_name_prefix="frames") as pool,
+            closing(ahead(pool, self._fetch, self._requests(frames), 1)) as fetched,
+        ):
             yield from ahead(pool, self._decode, chain.from_iterable(fetched), DECODED_AHEAD)
 
     def jpeg(self, frame: int) -> bytes:

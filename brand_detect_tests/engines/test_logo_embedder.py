@@ -80,8 +80,20 @@ print("torch" in sys.modules, telemetry_utils.tm.__name__)
     assert not (tmp_path / "intel").exists()
 
 
-@pytest.mark.parametrize("broken", ["no cache", "nothing kept", "no process", "hung"])
-def test_where_no_other_process_can_convert_this_one_does(tmp_path: Path, broken: str):
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        ("no cache", "compiled cannot be written"),
+        ("nothing kept", "compiled does not keep it"),
+        ("no process", "[Errno 2] No such file or directory: '/nowhere/python'"),
+        ("hung", "no end within 0.01 s"),
+        ("killed", "exit status 137, "),
+    ],
+)
+def test_where_no_other_process_can_convert_this_one_does(tmp_path: Path, broken: str, why: str):
+    killed = tmp_path / "killed"
+    killed.write_text("#!/bin/sh\nexit 137\n")
+    killed.chmod(0o700)
     if broken == "no cache":
         (tmp_path / ".state").touch()  # no folder of compiled networks can be made in it
     script = """
@@ -93,16 +105,17 @@ elif sys.argv[1] == "nothing kept":
     onnx.read_compiled = lambda _: None
 elif sys.argv[1] == "hung":
     onnx.COMPILED_WITHIN_S = 0.01
+elif sys.argv[1] == "killed":
+    onnx.sys.executable = sys.argv[2]
 from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
 BuiltInLogoEmbedder()
 print("torch" in sys.modules)
 """
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path)}
-    alone = subprocess.run(
-        [sys.executable, "-c", script, broken], env=environment, cwd=CHECKOUT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", script, broken, str(killed)]
+    alone = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True)
     assert alone.stdout.split() == ["True"], alone.stderr
-    assert "is compiled in this process" in alone.stderr
+    assert f"is compiled in this process: {why}" in alone.stderr.replace(f"{tmp_path}/.state/", "")
     assert "sys.path" not in alone.stderr
 
 

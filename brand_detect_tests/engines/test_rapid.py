@@ -59,13 +59,13 @@ def test_words_are_found_and_read_where_they_were_drawn(picture, detector, reade
         assert 20 < bottom - top < 60 < right - left
 
 
-def test_frames_of_one_video_are_searched_alike(picture, reader):
+def test_whole_pictures_of_one_size_have_a_network_of_their_own(picture, reader):
     detector = RapidTextDetector(threads=1, one_size=True)
     with patch.object(onnx.OnnxNet, "fixed", autospec=True, side_effect=onnx.OnnxNet.fixed) as fixed:
         assert read(picture, detector, reader).keys() == WORDS.keys()
         detector.detect(picture, [Area(0, 0, 200, 100)])
         RapidTextDetector(threads=1).detect(picture)
-    assert fixed.call_count == 1  # neither for parts nor for large letters, which are searched for in small pictures
+    assert fixed.call_count == 1  # none for parts of the picture, nor for the search at a third of its size
 
 
 def test_onnxruntime_stands_in_where_openvino_is_absent(picture, monkeypatch):

@@ -12,6 +12,7 @@ from brand_detect.domain.contracts import check_overrides, effective
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams
 from brand_detect.domain.contracts.escalate_cloud import EscalateCloudParams
 from brand_detect.domain.contracts.escalate_vlm import EscalateVlmParams
+from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.engines import providers
@@ -287,13 +288,23 @@ def test_a_name_of_a_model_is_one_line(param: str, name: str):
         check_overrides({"detect_objects": {param: name}})
 
 
-@pytest.mark.parametrize(("keyframes", "is_ready"), [(ONE_SIZE_FROM - 1, False), (ONE_SIZE_FROM, True)])
-def test_networks_for_one_size_of_picture_are_made_for_a_long_video_alone(keyframes: int, is_ready: bool):
+@pytest.mark.parametrize(("searched", "is_ready"), [(ONE_SIZE_FROM - 1, False), (ONE_SIZE_FROM, True)])
+def test_a_network_for_one_size_of_picture_is_made_for_a_long_video_alone(searched: int, is_ready: bool):
     params = DetectObjectsParams.model_validate({"logos": "off"})
-    [detector] = Engines.of(Settings()).region_detectors(params, keyframes)
+    [detector] = Engines.of(Settings()).region_detectors(params, searched * params.search_every)
     with patch.object(OnnxNet, "fixed", autospec=True, side_effect=OnnxNet.fixed) as fixed:
         detector.detect(np.zeros((64, 64, 3), np.uint8))
     assert fixed.called is is_ready
+
+
+def test_detectors_are_told_how_many_keyframes_there_are(tmp_path: Path):
+    told: list[int] = []
+    with pipeline(tmp_path, region_detectors=lambda _, keyframes: told.append(keyframes) or []) as built:
+        run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4")), job_id="match")
+        scenes = run.load("filter_scenes")
+        assert isinstance(scenes, FilteredScenes)
+        assert told == [sum(scenes.shots["n_keyframes"].to_pylist())]
+        assert told[0] >= 2
 
 
 @pytest.mark.parametrize(("logos", "found"), [("contours", ["ContourLogoDetector"]), ("off", [])])

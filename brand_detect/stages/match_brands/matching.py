@@ -3,7 +3,7 @@
 Only this module knows how texts are matched; joins, verdicts and clusters are independent of it.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -161,12 +161,14 @@ class Chance:
             cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        self._tracks = Counter[tuple[Line, frozenset[str]]]()  # by a line and the texts that are read as it
-        for own in readings.values():
+        # tracks, by a line that they read and the texts in which they read it
+        self._tracks = defaultdict[tuple[Line, frozenset[str]], list[str]](list)
+        for track, own in readings.items():
             texts = defaultdict[Line, set[str]](set)
             for reading in own:
                 texts[line_of(reading.text)].add(reading.text)
-            self._tracks.update((line, frozenset(alike)) for line, alike in texts.items())
+            for line, alike in texts.items():
+                self._tracks[line, frozenset(alike)].append(track)
         self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
@@ -187,24 +189,28 @@ class Chance:
         """
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
-        part = own = 0
-        for (line, texts), n in self._tracks.items():
+        part, own = set[str](), set[str]()
+        for (line, texts), tracks in self._tracks.items():
             if key not in line.key:
                 continue
             if line.key in whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
-                own += n
+                own.update(tracks)
             elif _is_inside_a_word(key, line):
-                part += n
-        return part > MOST_LONGER * own
+                part.update(tracks)
+        return len(part - own) > MOST_LONGER * len(own)
 
     def _is_rest_of_names(self, key: str, brand_id: str) -> bool:
         """Whether ``key`` is what is left of other brands' names on many more tracks than it is a line: POLA, of
         COCA-COLA behind a player."""
         if len(key) < SHORTEST_CUT_OFF:
             return False
-        cut = [(line, n) for (line, _), n in self._tracks.items() if _is_cut_off(key, line)]
-        of_others = sum(n for line, n in cut if (hit := self._index.named(line.key)) and hit.brand_id != brand_id)
-        return of_others > MOST_LONGER * sum(n for (line, _), n in self._tracks.items() if line.key == key)
+        others, own = set[str](), set[str]()
+        for (line, _), tracks in self._tracks.items():
+            if line.key == key:
+                own.update(tracks)
+            elif _is_cut_off(key, line) and (hit := self._index.named(line.key)) and hit.brand_id != brand_id:
+                others.update(tracks)
+        return len(others - own) > MOST_LONGER * len(own)
 
 
 def _is_cut_off(key: str, line: Line) -> bool:

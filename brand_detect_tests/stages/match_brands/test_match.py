@@ -71,8 +71,9 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     others = [Brand("ajet", "AJET", ("AnadoluJet",), rare=True), Brand("abu", "Abu Dhabi"), Brand("neo", "Neo Pola")]
     index = LexiconIndex(BrandCatalog("x", [*rare, Brand("rolex", "Rolex"), Brand("coca-cola", "Coca-Cola"), *others]))
 
-    def is_found(name, *elsewhere, confidence=0.9):
-        others = {f"b{n}": said for n, said in enumerate(4 * elsewhere)}
+    def is_found(name, *elsewhere, confidence=0.9, tracks=4, alternatives=()):
+        names = {f"b{n}": said for n, said in enumerate(tracks * elsewhere)}
+        others = {track: text(track, said, alternatives=alternatives) for track, said in names.items()}
         regions = [region(0, "a"), *(region(1, t, (300, 100 + 60 * n, 200, 50)) for n, t in enumerate(others))]
         said = {"a": text("a", name, confidence=confidence)} | others
         return ("a",) in verdicts(match(regions, said, index=index, min_probability=1.0))
@@ -84,6 +85,8 @@ def test_a_name_of_a_long_list_that_is_part_of_a_longer_word_elsewhere_is_a_piec
     assert not is_found("tradecom", "AEtradecomX che/tradecomY")
     assert is_found("tradecom", "AEtradecomX che/tradecom")  # no word of its own, and no piece
     assert is_found("tradecom", "AEtradecomX", "hello tradecom", "hello/tradecom")  # its own on some of them
+    readings = ["AEtradecomX", "AEtradecomY", "AEtradecomZ"]
+    assert is_found("tradecom", "AEtradecom", tracks=1, alternatives=readings)  # one track, however it is read
     assert not is_found("pola", "AEpolaX", "hello pola")  # readers part words: POLA NISED
     assert is_found("tradecom", "tradecomcom")  # its own address, without the dots
     assert is_found("tradecom", "httpswwwtradecomnet")

@@ -188,6 +188,23 @@ def test_a_number_does_not_stand_for_letters():
     assert names(index, "10TTO") == ["Lotto"]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("LONDON 2012", "London 2012"),
+        ("L0NDON 2O12", "London 2012"),
+        ("LONDON 2017", ""),
+        ("LOND0N 2019", ""),
+        ("LIGUF 1", "Ligue 1"),
+        ("LIGUE 2", ""),
+    ],
+)
+def test_a_digit_is_never_another_one(text: str, found: str):
+    index = LexiconIndex(parse_catalog(b"[{name: London 2012}, {name: Ligue 1}]", "b.yaml"))
+    limits = {"fuzzy_score": 0.8, "min_fuzzy_length": 5}
+    assert [hit.brand for hit in index.find(text, **limits, expected=True)] == [found] * bool(found)
+
+
 def test_min_length_is_the_brands_own_or_the_params(index):
     assert names(index, "RENAU1T") == []  # Renault asks for 9 letters
     assert names(index, "R0LEX", min_fuzzy_length=6) == ["Rolex"]  # a digit for a letter needs no length

@@ -291,7 +291,8 @@ function row(report) {
   return item;
 }
 async function look() {
-  byId("look").disabled = true;
+  const buttons = [byId("look"), ...older.querySelectorAll("button")]; // what is listed is about to change
+  for (const button of buttons) button.disabled = true;
   byId("looked").textContent = "Looking…";
   try {
     const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
@@ -299,7 +300,7 @@ async function look() {
     older.hidden = !reports.length;
     byId("looked").textContent = reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.";
   } catch (error) { byId("looked").textContent = error.message; }
-  byId("look").disabled = false;
+  for (const button of buttons) button.disabled = false;
 }
 byId("look").addEventListener("click", look);
 /** Seconds until the next night, by this computer's clock. */

@@ -103,6 +103,10 @@ def test_replays_whose_answer_is_lost_are_asked_for_again_as_the_same_request(
         route.fetch()
         route.abort()
 
+    def slow(route: Route) -> None:
+        page.wait_for_timeout(300)
+        route.continue_()
+
     page.route("**/jobs/replay", lose, times=1)
     note = page.locator("#older .note")
     page.locator("#look").click()
@@ -112,6 +116,7 @@ def test_replays_whose_answer_is_lost_are_asked_for_again_as_the_same_request(
     expect(note).to_contain_text("1 replay is held until the night.")
     assert len(dagster.asked) == 2
     assert dagster.asked[0] == dagster.asked[1], "key and time included"
+    page.route("**/brands/reports", slow)
     page.locator("#look").click()
     page.get_by_role("button", name="Replay them at night").click()
     expect(note).to_contain_text("1 replay is held until the night.")

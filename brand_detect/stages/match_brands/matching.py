@@ -161,14 +161,14 @@ class Chance:
             cut: regions at the picture's edge.
         """
         self._index, self._cut = index, cut
-        # tracks, by a line that they read and the texts in which they read it
-        self._tracks = defaultdict[tuple[Line, frozenset[str]], list[str]](list)
+        # by line the tracks that read it, each with the texts in which it does
+        self._tracks = defaultdict[Line, list[tuple[str, set[str]]]](list)
         for track, own in readings.items():
             texts = defaultdict[Line, set[str]](set)
             for reading in own:
                 texts[line_of(reading.text)].add(reading.text)
             for line, alike in texts.items():
-                self._tracks[line, frozenset(alike)].append(track)
+                self._tracks[line].append((track, alike))
         self._is_part, self._is_rest = cache(self._is_part_of_words), cache(self._is_rest_of_names)
 
     def explains(self, hit: Hit, reading: Reading) -> bool:
@@ -190,13 +190,14 @@ class Chance:
         before, after = ADDRESS
         whole = {"o" + key, key + "o", *(a + key + b for a in before for b in after)}
         part, own = set[str](), set[str]()
-        for (line, texts), tracks in self._tracks.items():
+        for line, tracks in self._tracks.items():
             if key not in line.key:
                 continue
-            if line.key in whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
-                own.update(tracks)
-            elif _is_inside_a_word(key, line):
-                part.update(tracks)
+            for track, texts in tracks:
+                if line.key in whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
+                    own.add(track)
+                elif _is_inside_a_word(key, line):
+                    part.add(track)
         return len(part - own) > MOST_LONGER * len(own)
 
     def _is_rest_of_names(self, key: str, brand_id: str) -> bool:
@@ -205,11 +206,11 @@ class Chance:
         if len(key) < SHORTEST_CUT_OFF:
             return False
         others, own = set[str](), set[str]()
-        for (line, _), tracks in self._tracks.items():
+        for line, tracks in self._tracks.items():
             if line.key == key:
-                own.update(tracks)
+                own.update(track for track, _ in tracks)
             elif _is_cut_off(key, line) and (hit := self._index.named(line.key)) and hit.brand_id != brand_id:
-                others.update(tracks)
+                others.update(track for track, _ in tracks)
         return len(others - own) > MOST_LONGER * len(own)
 
 

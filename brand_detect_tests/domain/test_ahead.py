@@ -34,24 +34,9 @@ def test_an_error_is_raised_in_its_turn() -> None:
             next(results)
 
 
-def test_what_has_not_begun_is_cancelled_when_the_caller_stops() -> None:
-    begun: list[int] = []
-    go = threading.Event()
-
-    def work(n: int) -> int:
-        begun.append(n)
-        return n if n == 0 or go.wait(20) else -1
-
-    with ThreadPoolExecutor(1) as pool:
-        results = ahead(pool, work, range(9), 3)
-        assert next(results) == 0
-        results.close()
-        go.set()
-    assert begun in ([0], [0, 1])  # the second may have begun before
-
-
-def test_what_is_ahead_of_what_is_ahead_is_cancelled_too() -> None:
-    """Though an error's traceback refers to it, as it does to the locals of whoever used the results."""
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_has_not_begun_is_cancelled_when_the_caller_stops(nested: bool) -> None:
+    """Nested, too, though an error's traceback refers to the inner results, as this test does."""
     begun: list[int] = []
     go = threading.Event()
 
@@ -60,13 +45,13 @@ def test_what_is_ahead_of_what_is_ahead_is_cancelled_too() -> None:
         return n if n == 0 or go.wait(20) else -1
 
     with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as second:
-        first = ahead(pool, work, range(9), 3)
-        results = ahead(second, abs, first, 0)
+        inner = ahead(pool, work, range(9), 3)
+        results = ahead(second, abs, inner, 0) if nested else inner
         assert next(results) == 0
         results.close()
-        assert list(first) == []
+        assert list(inner) == []
         go.set()
-    assert begun in ([0], [0, 1])
+    assert begun in ([0], [0, 1])  # the second may have begun before
 
 
 def test_an_error_of_the_source_comes_after_what_it_gave() -> None:

@@ -193,10 +193,11 @@ class Chance:
         for line, tracks in self._tracks.items():
             if key not in line.key:
                 continue
+            is_whole, is_inside = line.key in whole, _is_inside_a_word(key, line)
             for track, texts in tracks:
-                if line.key in whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
+                if is_whole or (len(key) > LONGEST_PIECE and all(_stands_in(key, text) for text in texts)):
                     own.add(track)
-                elif _is_inside_a_word(key, line):
+                elif is_inside:
                     part.add(track)
         return len(part - own) > MOST_LONGER * len(own)
 

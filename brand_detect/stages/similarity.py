@@ -34,11 +34,11 @@ class MeanEmbeddings:
     def vectors(self, begin: int, end: int) -> NDArray[np.float32]:
         """Those of the tracks from ``begin`` to before ``end``, shape (tracks, dimensions)."""
         begins = self._begins[begin : end + 1]
-        known = np.flatnonzero(np.diff(begins))
         views = vectors_of(self._embeddings, self._rows[begins[0] : begins[-1]])
         means = np.zeros((end - begin, views.shape[1]), np.float32)
-        if len(known):
-            means[known] = np.add.reduceat(views, begins[known] - begins[0])
+        for n in range(int(np.diff(begins).max(initial=0))):  # many times as fast as reduceat by track
+            having = np.flatnonzero(np.diff(begins) > n)
+            means[having] += views[begins[having] - begins[0] + n]
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
 
     def likeness(self, others: NDArray[np.float32]) -> NDArray[np.float32]:

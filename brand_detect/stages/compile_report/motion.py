@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -71,13 +71,13 @@ class TrackMotion:
 def motions(
     detected: DetectedObjects, frames: pa.Table, texts: Mapping[str, str], brands: Mapping[str, str]
 ) -> dict[str, TrackMotion]:
-    """What the motion of each track tells, those of objects left out; ``texts`` and ``brands`` are by track.
+    """What the motion of each track of text or with a text or brand tells; ``texts`` and ``brands`` are by track.
 
     A region is compared with an earlier one of its track as soon as it or the scene has moved far enough. What moves
     fast leaves one track and begins another, so a track that ends is also compared with one of the same brand that
     begins right after.
     """
-    tracks = _Tracks(detected, frames)
+    tracks = _Tracks(detected, frames, texts.keys() | brands.keys())
     brand = np.array([brands.get(track, "") for track in tracks.ids], object)
     text = [texts.get(track, "") for track in tracks.ids]
     found = [TrackMotion(Counter(dict(zip(MOTIONS, own, strict=True)))) for own in tracks.votes().tolist()]
@@ -137,10 +137,11 @@ class _Camera:
 
 
 class _Tracks:
-    """All tracks but those of objects, by number. Their regions are rows in order of track and time."""
+    """The tracks of text and the logos in ``known``, by number. Their regions are rows in order of track and time."""
 
-    def __init__(self, detected: DetectedObjects, frames: pa.Table) -> None:
-        own = detected.regions.filter(pc.field("kind") != RegionKind.object)
+    def __init__(self, detected: DetectedObjects, frames: pa.Table, known: Collection[str]) -> None:
+        is_known = pc.field("track_id").isin(pa.array(known, pa.string())) & (pc.field("kind") != RegionKind.object)
+        own = detected.regions.filter((pc.field("kind") == RegionKind.text) | is_known)
         own = own.sort_by([("track_id", "ascending"), ("frame", "ascending")]).combine_chunks()
         self._track = own["track_id"].combine_chunks().dictionary_encode().indices.to_numpy()
         self._first = np.flatnonzero(np.diff(self._track, prepend=NOTHING))
@@ -181,8 +182,10 @@ class _Tracks:
         for track, begin in enumerate(zip(self._at[self._first].tolist(), is_text, strict=True)):
             begins[begin].append(track)
         before, after = array("q"), array("q")  # a million after 20 minutes
-        for track, (at, kind) in enumerate(zip(self._at[self._last].tolist(), is_text, strict=True)):
-            for following in self._camera.following(at):
+        ends = self._at[self._last].tolist()
+        after_end = {at: self._camera.following(at) for at in set(ends)}
+        for track, (at, kind) in enumerate(zip(ends, is_text, strict=True)):
+            for following in after_end[at]:
                 begun = begins[following, kind]
                 before.extend([track] * len(begun))
                 after.extend(begun)

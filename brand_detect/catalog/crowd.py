@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from brand_detect.catalog.fuzzy import Spelling
 from brand_detect.catalog.source import is_everyday_word
 
-UNCROWDED = 2300  # names, aliases and texts of a catalogue for which the stages' limits were measured
+UNCROWDED = 2300  # names and aliases of a catalogue for which the stages' limits were measured
 BY_CHANCE = 0.015  # share of texts cut off to a name's length, being a name by chance, from which it counts as short
 LONGEST = 8  # letters of a piece
 ENOUGH = 1000  # pieces of one length: in a small catalogue a few that are names say nothing
@@ -16,15 +16,19 @@ ENOUGH = 1000  # pieces of one length: in a small catalogue a few that are names
 class Crowd:
     """The names among which a text may be one by chance.
 
-    ``crowding`` is the logarithm, 0 or more, of how many times more names there are than in a catalogue for which
-    limits were measured. ``short`` is the number of letters up to which names often arise by chance.
+    ``short`` is the number of letters up to which names often arise by chance.
     """
 
     def __init__(self, spellings: Mapping[str, Spelling]) -> None:
         """``spellings`` by key."""
-        self.crowding = math.log(max(1.0, len(spellings) / UNCROWDED))
+        self._names = Counter(key.isascii() for key, spelling in spellings.items() if not spelling.exactly)
         self._shares = _shares(spellings)
         self.short = max((length for length, share in self._shares.items() if share > BY_CHANCE), default=0)
+
+    def crowding(self, key: str) -> float:
+        """The logarithm, 0 or more, of how many times more names like ``key``, Latin or not, may match approximately
+        than in a catalogue for which limits were measured."""
+        return math.log(max(1.0, self._names[key.isascii()] / UNCROWDED))
 
     def by_chance(self, key: str) -> float:
         """Share of texts cut off to the length of ``key`` that are one of the names; 0 if it is not Latin."""

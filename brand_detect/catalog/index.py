@@ -146,7 +146,8 @@ class LexiconIndex:
 
     def crowding(self, name: str) -> float:
         """How many times more names ``name`` stands among than limits were measured for: a logarithm, 0 or more."""
-        return self._crowd(self._by_key[key_of(name)]).crowding
+        key = key_of(name)
+        return self._crowd(self._by_key[key]).crowding(key)
 
     def find_occluded(
         self, text: str, keys: tuple[str, ...], *, fuzzy_score: float, min_fuzzy_length: int

@@ -49,32 +49,27 @@ class LexiconIndex:
         self.version = catalog.version
         self._by_key: dict[str, Spelling] = {}
         self._excluded: defaultdict[str, set[str]] = defaultdict(set)  # brand ids by folded text
+        self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # brands by id, by key of a name or alias
+        self._window = LONGEST_WINDOW
         for brand in catalog.brands:
-            for text in () if brand.logo_only else (brand.name, *brand.aliases, *brand.included_texts):
-                line = line_of(text)
-                spelling = Spelling(
-                    text,
-                    line.key,
-                    fold(line.key),
-                    frozenset(line.cuts),
-                    brand,
-                    whole_line=text in brand.whole_line,
-                    exactly=text in brand.included_texts,
-                )
-                self._by_key.setdefault(line.key, spelling)
+            for text in (brand.name, *brand.aliases, *brand.included_texts):
+                line, exactly = line_of(text), text in brand.included_texts
+                if not exactly:
+                    self._names[line.key][brand.brand_id] = brand
+                if not brand.logo_only:
+                    folded, cuts = fold(line.key), frozenset(line.cuts)
+                    spelling = Spelling(text, line.key, folded, cuts, brand, text in brand.whole_line, exactly)
+                    self._by_key.setdefault(line.key, spelling)
+                    self._window = max(self._window, len(line.cuts) - 1)
             for text in brand.excluded_texts:
-                self._excluded[fold(key_of(text))].add(brand.brand_id)
+                line = line_of(text)
+                self._excluded[fold(line.key)].add(brand.brand_id)
+                self._window = max(self._window, len(line.cuts) - 1)
         self._spellings = tuple(self._by_key.values())
         self._fuzzy = FuzzyMatcher(self._spellings)
         self._likely = [s for s in self._spellings if weight(s.key) >= SHORTEST_LIKELY and not s.exactly]
         self._finder = NameFinder([s.key for s in self._likely], LEAST_LIKELY)
         self._longest = max((len(s.key) for s in self._spellings), default=0)
-        texts = (*(s.text for s in self._spellings), *(t for b in catalog.brands for t in b.excluded_texts))
-        self._window = max([LONGEST_WINDOW, *(len(line_of(t).cuts) - 1 for t in texts)])
-        self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # brands by id, by key of a name or alias
-        for brand in catalog.brands:
-            for text in (brand.name, *brand.aliases):
-                self._names[key_of(text)][brand.brand_id] = brand
         self._left_out: Brand | None = None
 
     def without(self, brand: Brand) -> "LexiconIndex":

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -284,6 +285,15 @@ def test_a_name_that_is_not_rare_stands_among_its_like():
     short = next(brand.name for brand in brands if len(brand.name) == 3)
     assert index.by_chance(short) > 0.03
     assert index.crowding(short) == CROWDED.crowding(short)
+
+
+def test_a_name_is_crowded_by_what_may_match_approximately_in_its_own_script():
+    slogans = [replace(b, included_texts=(f"{b.name} zymvora",)) for b in CROWDED_LIST.brands]
+    korean = [Brand(f"k{n}", chr(0xAC00 + n // 90) + chr(0xB000 + n % 90) + "가") for n in range(4600)]
+    index = LexiconIndex(BrandCatalog("x", [*slogans, *korean]))
+    latin = CROWDED_LIST.brands[0].name
+    assert index.crowding(latin) == CROWDED.crowding(latin) > 0
+    assert index.crowding(korean[0].name) == pytest.approx(math.log(2))  # twice as many as limits were measured for
 
 
 def test_a_short_name_of_a_long_list_matches_approximately_only_if_it_is_expected():

@@ -96,6 +96,21 @@ def test_a_table_is_stored_in_parts_and_comes_back_whole():
     assert found.embeddings == detected.embeddings
 
 
+def test_only_columns_of_single_values_take_a_dictionary():
+    names = ["t", "r"]
+    embeddings = pa.table([names, names, [0, 0], [np.ones(4, np.float16)] * 2], schema=TRACK_EMBEDDINGS)
+    value = DetectedObjects(REGIONS.empty_table(), TRACKS.empty_table(), embeddings=embeddings)
+    files = files_of(value)
+    columns = pq.ParquetFile(io.BytesIO(files["embeddings.parquet"])).metadata.row_group(0)
+    encodings = {columns.column(n).path_in_schema: columns.column(n).encodings for n in range(4)}
+    assert "RLE_DICTIONARY" in encodings["track_id"]
+    assert "BYTE_STREAM_SPLIT" in encodings["embedding.list.element"]
+    assert "RLE_DICTIONARY" not in encodings["embedding.list.element"]
+    read = payload_codec.decode("detect_objects", files.__getitem__)
+    assert isinstance(read, DetectedObjects)
+    assert read.embeddings.equals(embeddings)
+
+
 def test_the_data_version_is_that_of_the_rows_however_they_lie_in_memory():
     n = payload_codec.ROWS + 100
     rows = [

@@ -50,14 +50,12 @@ def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
     """For each cluster, the ids of the others that read alike or, without text, have a track like one of its own."""
     ids, texts = clusters["cluster_id"].to_pylist(), clusters["text"].to_pylist()
     textless = [(n, t) for n, c in enumerate(clusters.to_pylist()) if not c["text"] for t in c["track_ids"]]
-    owners, means = np.array([n for n, _ in textless], int), MeanEmbeddings(embeddings, [t for _, t in textless])
-    begins = np.flatnonzero(np.diff(owners, prepend=-1))
-    are_alike = means.likeness(means.vectors(0, len(owners))) >= ALIKE_EMBEDDING
-    for axis in (0, 1):
-        are_alike = np.logical_or.reduceat(are_alike, begins, axis)
+    owners = np.array([n for n, _ in textless], int)
+    vectors = MeanEmbeddings(embeddings, [track for _, track in textless]).vectors(0, len(textless))
     alike: defaultdict[str, set[str]] = defaultdict(set)
-    for one, other in owners[begins][np.argwhere(are_alike)]:
-        alike[ids[one]].add(ids[other])
+    for one in np.unique(owners):
+        near = (vectors[owners == one] @ vectors.T >= ALIKE_EMBEDDING).any(axis=0)
+        alike[ids[one]].update(ids[other] for other in np.unique(owners[near]))
     for one, other in _fragments([fold(key_of(text))[:LONGEST_COMPARED] for text in texts[:MOST_COMPARED]]):
         alike[ids[one]].add(ids[other])
         alike[ids[other]].add(ids[one])

@@ -275,7 +275,7 @@ class StoredBrands:
 
     def _news(self, version: str, catalog: BrandCatalog) -> frozenset[str]:
         """Ids of the brands of ``catalog`` whose texts were others in a version of the list, or all if it is gone."""
-        with self._comparing:  # a list of 34,000 names takes memory while it is read
+        with self._comparing:  # a list of 54,000 names takes memory while it is read
             return self._compared(version, catalog)
 
     def _compare(self, version: str, catalog: BrandCatalog) -> frozenset[str]:

@@ -26,8 +26,10 @@ class Crowd:
         self.short = max((length for length, share in self._shares.items() if share > BY_CHANCE), default=0)
 
     def crowding(self, key: str) -> float:
-        """The logarithm, 0 or more, of how many times more names like ``key``, Latin or not, may match approximately
-        than in a catalogue for which limits were measured."""
+        """How many times more names may match approximately than in a catalogue for which limits were measured.
+
+        A logarithm, 0 or more. Latin names are counted for a Latin key, all others for any other.
+        """
         return math.log(max(1.0, self._names[key.isascii()] / UNCROWDED))
 
     def by_chance(self, key: str) -> float:

@@ -140,7 +140,8 @@ class LexiconIndex:
         return self._crowd(self._by_key[key]).by_chance(key)
 
     def crowding(self, name: str) -> float:
-        """How many times more names ``name`` stands among than limits were measured for: a logarithm, 0 or more."""
+        """How many times more names may match approximately, Latin ones or others as ``name`` is, than limits were
+        measured for: a logarithm, 0 or more."""
         key = key_of(name)
         return self._crowd(self._by_key[key]).crowding(key)
 

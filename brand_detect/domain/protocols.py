@@ -532,7 +532,8 @@ class BrandIndex(Protocol):
         ...
 
     def crowding(self, name: str) -> float:
-        """How many times more names ``name`` stands among than limits were measured for: a logarithm, 0 or more."""
+        """How many times more names may match approximately, Latin ones or others as ``name`` is, than limits were
+        measured for: a logarithm, 0 or more."""
         ...
 
     def find_occluded(

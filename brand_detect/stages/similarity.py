@@ -36,7 +36,7 @@ class MeanEmbeddings:
         begins = self._begins[begin : end + 1]
         views = vectors_of(self._embeddings, self._rows[begins[0] : begins[-1]])
         means = np.zeros((end - begin, views.shape[1]), np.float32)
-        for n in range(int(np.diff(begins).max(initial=0))):  # many times as fast as reduceat by track
+        for n in range(int(np.diff(begins).max(initial=0))):  # tracks have few views: faster than reduceat
             having = np.flatnonzero(np.diff(begins) > n)
             means[having] += views[begins[having] - begins[0] + n]
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)

@@ -287,7 +287,7 @@ def test_a_name_that_is_not_rare_stands_among_its_like():
     assert index.crowding(short) == CROWDED.crowding(short)
 
 
-def test_a_name_is_crowded_by_what_may_match_approximately_in_its_own_script():
+def test_a_name_is_crowded_by_what_may_match_approximately_and_is_latin_as_it_is_or_not():
     slogans = [replace(b, included_texts=(f"{b.name} zymvora",)) for b in CROWDED_LIST.brands]
     korean = [Brand(f"k{n}", chr(0xAC00 + n // 90) + chr(0xB000 + n % 90) + "가") for n in range(4600)]
     index = LexiconIndex(BrandCatalog("x", [*slogans, *korean]))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -96,7 +97,7 @@ def test_a_table_is_stored_in_parts_and_comes_back_whole():
     assert found.embeddings == detected.embeddings
 
 
-def test_only_columns_of_single_values_take_a_dictionary():
+def test_embeddings_take_no_dictionary_and_anyone_can_read_them(tmp_path):
     names = ["t", "r"]
     embeddings = pa.table([names, names, [0, 0], [np.ones(4, np.float16)] * 2], schema=TRACK_EMBEDDINGS)
     value = DetectedObjects(REGIONS.empty_table(), TRACKS.empty_table(), embeddings=embeddings)
@@ -104,11 +105,14 @@ def test_only_columns_of_single_values_take_a_dictionary():
     columns = pq.ParquetFile(io.BytesIO(files["embeddings.parquet"])).metadata.row_group(0)
     encodings = {columns.column(n).path_in_schema: columns.column(n).encodings for n in range(4)}
     assert "RLE_DICTIONARY" in encodings["track_id"]
-    assert "BYTE_STREAM_SPLIT" in encodings["embedding.list.element"]
     assert "RLE_DICTIONARY" not in encodings["embedding.list.element"]
     read = payload_codec.decode("detect_objects", files.__getitem__)
     assert isinstance(read, DetectedObjects)
     assert read.embeddings.equals(embeddings)
+    (tmp_path / "embeddings.parquet").write_bytes(files["embeddings.parquet"])
+    rows = duckdb.sql(f"SELECT embedding FROM read_parquet('{tmp_path / 'embeddings.parquet'}')")
+    assert rows is not None
+    assert rows.fetchall() == [([1.0] * 4,)] * 2
 
 
 def test_the_data_version_is_that_of_the_rows_however_they_lie_in_memory():

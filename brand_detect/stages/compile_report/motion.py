@@ -71,7 +71,9 @@ class TrackMotion:
 def motions(
     detected: DetectedObjects, frames: pa.Table, texts: Mapping[str, str], brands: Mapping[str, str]
 ) -> dict[str, TrackMotion]:
-    """What the motion of each track of text or with a text or brand tells; ``texts`` and ``brands`` are by track.
+    """What the motion of each track of text, and of each logo with a text or brand, tells.
+
+    ``texts`` and ``brands`` are by track.
 
     A region is compared with an earlier one of its track as soon as it or the scene has moved far enough. What moves
     fast leaves one track and begins another, so a track that ends is also compared with one of the same brand that
@@ -181,7 +183,7 @@ class _Tracks:
         is_text = self._is_text[self._first].tolist()
         for track, begin in enumerate(zip(self._at[self._first].tolist(), is_text, strict=True)):
             begins[begin].append(track)
-        before, after = array("q"), array("q")  # a million after 20 minutes
+        before, after = array("q"), array("q")  # many: each ending with each beginning nearby
         ends = self._at[self._last].tolist()
         after_end = {at: self._camera.following(at) for at in set(ends)}
         for track, (at, kind) in enumerate(zip(ends, is_text, strict=True)):

@@ -21,6 +21,8 @@ SHORT_PIECE = 6
 """Pieces with fewer letters have at least two thirds of the other's, longer ones half: SPORT is none of SPORTSBET."""
 MOST_COMPARED = 200
 """Most clusters, by rank, whose texts are compared with each other: as many as the page lists."""
+AT_ONCE = 1024
+"""Tracks without text that are compared with all others at once."""
 LONGEST_COMPARED = 100
 """Most letters of a text that are compared."""
 SHARED = 90.0
@@ -53,9 +55,13 @@ def _lookalikes(clusters: pa.Table, embeddings: pa.Table) -> list[list[str]]:
     owners = np.array([n for n, _ in textless], int)
     vectors = MeanEmbeddings(embeddings, [track for _, track in textless]).vectors(0, len(textless))
     alike: defaultdict[str, set[str]] = defaultdict(set)
-    for one in np.unique(owners):
-        near = (vectors[owners == one] @ vectors.T >= ALIKE_EMBEDDING).any(axis=0)
-        alike[ids[one]].update(ids[other] for other in np.unique(owners[near]))
+    for begin in range(0, len(owners), AT_ONCE):
+        some = slice(begin, begin + AT_ONCE)
+        near = vectors[some] @ vectors.T >= ALIKE_EMBEDDING
+        for one in np.unique(owners[some]):
+            for other in np.unique(owners[near[owners[some] == one].any(axis=0)]):
+                alike[ids[one]].add(ids[other])
+                alike[ids[other]].add(ids[one])
     for one, other in _fragments([fold(key_of(text))[:LONGEST_COMPARED] for text in texts[:MOST_COMPARED]]):
         alike[ids[one]].add(ids[other])
         alike[ids[other]].add(ids[one])

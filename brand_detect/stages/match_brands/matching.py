@@ -24,7 +24,7 @@ SAME_WORDS = 0.5
 board showed before or after."""
 BY_CHANCE = 0.015
 """Highest probability that a short name is some other text, misread or cut off. Among 2,000 names it refuses what the
-picture's edge cuts off, among 35,000 any name of four letters read with less than 0.89."""
+picture's edge cuts off, among 54,000 any name of four letters read with less than 0.93."""
 CROWDED = 1.0
 """Crowding, that of 6,000 names, from which names of any length may be part of a longer word."""
 MOST_LONGER = 3

@@ -17,6 +17,7 @@ from brand_detect.domain.reviews import Review, correction_of, review_of
 from brand_detect.domain.tables import content_id, table
 from brand_detect.domain.timeline import union_seconds
 from brand_detect.orchestration.profiles import load_quality
+from brand_detect.stages.compile_report import unresolved
 from brand_detect.stages.compile_report.compile import compile_report
 from brand_detect.stages.compile_report.unresolved import locate_unresolved
 from brand_detect_tests.support import payloads as p
@@ -551,6 +552,27 @@ def test_open_marks_know_the_others_that_look_like_them() -> None:
     detected = replace(p.detected(seen, p.scenes(frames)), embeddings=table(TRACK_EMBEDDINGS, views))
     made = locate_unresolved(table(UNRESOLVED, marks), detected, frames.frames)
     assert made["alike"].to_pylist() == [["cluster-2"], ["cluster-1"], [], []]
+
+
+def test_clusters_are_alike_if_any_two_of_their_tracks_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unresolved, "AT_ONCE", 2)
+    owners = {"a": 1, "b": 1, "text": 2, "c": 3, "d": 3, "e": 4}
+    looks = {"a": [1, 0, 0], "b": [0, 1, 0], "text": [0, 1, 0], "c": [0, 0, 1], "d": [0, 0.95, 0.3], "e": [-1, 0, 0]}
+    seen = {name: p.region(6, name, (10, 20, 30, 40)) for name in owners}
+    firsts = {1: "a", 2: "text", 3: "c", 4: "e"}
+    marks = [
+        p.cluster(n, "KAPRUN" if name == "text" else "", seen[name])
+        | {"track_ids": [track for track, owner in owners.items() if owner == n]}
+        for n, name in firsts.items()
+    ]
+    views = [
+        {"track_id": name, "region_id": seen[name]["region_id"], "frame": 6, "embedding": np.array(look, np.float16)}
+        for name, look in looks.items()
+    ]
+    frames = p.frames(20)
+    detected = replace(p.detected([*seen.values()], p.scenes(frames)), embeddings=table(TRACK_EMBEDDINGS, views))
+    made = locate_unresolved(table(UNRESOLVED, marks), detected, frames.frames)
+    assert made["alike"].to_pylist() == [["cluster-3"], [], ["cluster-1"], []]
 
 
 def test_open_texts_know_the_pieces_of_the_same_text() -> None:

@@ -116,7 +116,7 @@ def _write_table(table: pa.Table, file: File) -> None:
     paths = [
         f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema if f.type != EMBEDDING
     ]
-    pq.write_table(table, file, compression="zstd", row_group_size=ROWS, use_dictionary=paths)
+    pq.write_table(table, file, compression="zstd", row_group_size=ROWS, use_dictionary=paths)  # pyright: ignore[reportArgumentType]
 
 
 def _write_text(text: str, file: File) -> None:

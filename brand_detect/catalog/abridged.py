@@ -48,13 +48,8 @@ class AbridgedNames:
 
     def find(self, first: Lattice, last: Lattice) -> Iterator[Abridged]:
         """Yields the names whose first and last word two lines, one word each, may spell."""
-        begins, ends = _fits(self._firsts, first), _fits(self._lasts, last)
+        begins, ends = self._firsts.fits(first), self._lasts.fits(last)
         for begin, one in begins.items():
             for end, other in ends.items():
                 for spelling in self._spellings.get((begin, end), ()):
                     yield Abridged(spelling, (begin, end), (one, other))
-
-
-def _fits(finder: NameFinder, lattice: Lattice) -> dict[str, Fit]:
-    found = {finder.keys[at]: finder.fit(at, lattice) for at in finder.candidates(lattice)}
-    return {key: fit for key, fit in found.items() if fit}

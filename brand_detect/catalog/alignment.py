@@ -1,6 +1,8 @@
 """How well a name fits a stretch of a line: CTC alignment to what the reader's network saw (``domain.lattice``)."""
 
 from collections.abc import Collection, Sequence
+from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -31,41 +33,55 @@ def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
     Each step gives one letter of the name, the same letter again, or none; equal letters in a row need a step without
     a letter between them. The cost is that of the letters and of the steps without one. It is relative to the network's
     best path, which costs nothing on any stretch.
+
+    Alignments are given up that cannot stay within the budget though each letter to come cost the least it does
+    anywhere on the line.
     """
     last = len(name) - 1
-    free_begin, free_end = is_word(name[0]), is_word(name[-1])
-    before, after = lattice.before, lattice.after
+    most = [budget] * len(name)  # by letter: cost up to there with which the budget can be kept
+    for i in range(last, 0, -1):
+        most[i - 1] = most[i] - lattice.least.get(name[i], UNLISTED)
+    slots, after = lattice.slots, lattice.after
+    begins = _begins(name[0], lattice, most[0])
+    free_end = is_word(name[-1])
     best: Fit | None = None
     on: dict[int, tuple[float, int]] = {}  # by letter of the name: cost so far and first step, on the letter
     off: dict[int, tuple[float, int]] = {}  # and past it, on a step without a letter
-    for at, (letters, silent, _, _) in enumerate(lattice.slots):
-        then_on: dict[int, tuple[float, int]] = {}
-        then_off: dict[int, tuple[float, int]] = {}
-        begun = 0.0 if free_begin else before[at]
-        if begun <= budget:
-            cost = begun + letters.get(name[0], UNLISTED)
-            if cost <= budget:
-                then_on[0] = (cost, at)
-        for states, spoken in ((on, True), (off, False)):
-            for i, (so_far, begin) in states.items():
-                cost = so_far + silent
-                if cost <= budget and (i not in then_off or cost < then_off[i][0]):
-                    then_off[i] = (cost, begin)
-                if spoken:
-                    cost = so_far + letters.get(name[i], UNLISTED)
-                    if cost <= budget and (i not in then_on or cost < then_on[i][0]):
-                        then_on[i] = (cost, begin)
-                if i < last and not (spoken and name[i] == name[i + 1]):
-                    cost = so_far + letters.get(name[i + 1], UNLISTED)
-                    if cost <= budget and (i + 1 not in then_on or cost < then_on[i + 1][0]):
-                        then_on[i + 1] = (cost, begin)
-        on, off = then_on, then_off
-        if last in on:
-            cost, begin = on[last]
-            cost += 0.0 if free_end else after[at + 1]
-            if cost <= budget and (best is None or cost < best.cost):
-                best = Fit(cost, begin, at)
+    for (first, begun), (until, _) in pairwise([*begins, (len(slots), inf)]):
+        for at in range(first, until):
+            letters, silent, _, _ = slots[at]
+            then_on: dict[int, tuple[float, int]] = {0: (begun, at)} if at == first else {}
+            then_off: dict[int, tuple[float, int]] = {}
+            for states, spoken in ((on, True), (off, False)):
+                for i, (so_far, begin) in states.items():
+                    cost = so_far + silent
+                    if cost <= most[i] and (i not in then_off or cost < then_off[i][0]):
+                        then_off[i] = (cost, begin)
+                    if spoken:
+                        cost = so_far + letters.get(name[i], UNLISTED)
+                        if cost <= most[i] and (i not in then_on or cost < then_on[i][0]):
+                            then_on[i] = (cost, begin)
+                    if i < last and not (spoken and name[i] == name[i + 1]):
+                        cost = so_far + letters.get(name[i + 1], UNLISTED)
+                        if cost <= most[i + 1] and (i + 1 not in then_on or cost < then_on[i + 1][0]):
+                            then_on[i + 1] = (cost, begin)
+            on, off = then_on, then_off
+            if last in on:
+                cost, begin = on[last]
+                cost += 0.0 if free_end else after[at + 1]
+                if cost <= budget and (best is None or cost < best.cost):
+                    best = Fit(cost, begin, at)
+            if not (on or off):
+                break
     return best
+
+
+def _begins(letter: str, lattice: Lattice, most: float) -> list[tuple[int, float]]:
+    """The steps on which a name may begin with ``letter`` for at most ``most``, each with its cost."""
+    steps = range(len(lattice.slots)) if most >= UNLISTED else lattice.places.get(letter, ())
+    free, before, slots = is_word(letter), lattice.before, lattice.slots
+    costs = ((at, (0.0 if free else before[at]) + slots[at].letters.get(letter, UNLISTED)) for at in steps)
+    return [(at, cost) for at, cost in costs if cost <= most]
 
 
 def lacks_a_word(name: str, cuts: Collection[int], lattice: Lattice, cost: float) -> bool:
@@ -109,16 +125,19 @@ class NameFinder:
         order = np.lexsort((owners, runs))
         runs, owners = runs[order], owners[order]
         new = np.r_[True, (runs[1:] != runs[:-1]) | (owners[1:] != owners[:-1])][: len(runs)]
-        self._runs, self._owners = runs[new], owners[new].astype(np.int32)
+        runs, self._owners = runs[new], owners[new].astype(np.int32)
+        runs, begins = np.unique(runs, return_index=True)
+        self._runs = np.append(runs, np.iinfo(np.int64).max)  # larger than any run that is looked up
+        self._bounds = np.append(begins, len(self._owners))  # of each run's owners
         allowed = 3 * (np.array(self._budgets) / UNLISTED).astype(np.int64)
         self._needed = np.maximum(1, np.bincount(self._owners, minlength=len(keys)) - allowed)
 
     def candidates(self, lattice: Lattice) -> list[int]:
         """Positions of the names that the lattice may spell, and of some that it does not."""
-        begins, ends = (np.searchsorted(self._runs, lattice.runs, side) for side in ("left", "right"))
-        found = [
-            self._owners[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if begin < end
-        ]
+        at = np.searchsorted(self._runs, lattice.runs)
+        at = at[self._runs[at] == lattice.runs]
+        bounds = zip(self._bounds[at].tolist(), self._bounds[at + 1].tolist(), strict=True)
+        found = [self._owners[begin:end] for begin, end in bounds]
         if not found:
             return []
         counts = np.bincount(np.concatenate(found), minlength=len(self.keys))
@@ -128,6 +147,7 @@ class NameFinder:
         """Where the name at ``position`` fits best, within its budget."""
         return fit(self.keys[position], lattice, self._budgets[position])
 
-    def fits_any(self, lattice: Lattice) -> bool:
-        """Whether any of the names fits."""
-        return any(self.fit(position, lattice) for position in self.candidates(lattice))
+    def fits(self, lattice: Lattice) -> dict[str, Fit]:
+        """Where each of the names that fit does so best."""
+        fits = {self.keys[at]: self.fit(at, lattice) for at in self.candidates(lattice)}
+        return {key: fit for key, fit in fits.items() if fit}

@@ -4,11 +4,11 @@ import math
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import cache, cached_property, partial
-from itertools import pairwise
+from itertools import pairwise, product
 
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
@@ -81,7 +81,7 @@ class LexiconIndex:
         for key in map(key_of, (brand.name, *brand.aliases)):
             rest._names[key] = {i: other for i, other in self._names[key].items() if other is not brand}
         rest._excluded = defaultdict(set, {text: ids - {brand.brand_id} for text, ids in self._excluded.items()})
-        for name in ("_abridged", "_all", "_common", "_ends", "_folded_names", "_forwards", "_backwards"):
+        for name in ("_abridged", "_all", "_common", "_ends", "_several", "_folded_names", "_forwards", "_backwards"):
             vars(rest).pop(name, None)  # made anew when asked for
         return rest
 
@@ -207,9 +207,26 @@ class LexiconIndex:
         - names in place of which the line has everyday words, or letters that one of these fits better (TENNS is tennis
           and not Tönnies), and what the brand excludes.
         """
+        return self._likely_among(self._finder.candidates(lattice), lattice)
+
+    def find_joined(self, lattices: Sequence[Lattice], begins: Iterable[str], ends: Iterable[str]) -> list[Hit]:
+        """The names that lines spell together, a word each or more, as ``find_likely``: TALKSENSE, SPORTS.
+
+        ``begins`` are the names' first words that the first line may hold, ``ends`` the last words that the last line
+        may (``may_hold``). ``start`` and ``end`` are those of the lines joined by spaces.
+        """
+        named = [position for words in product(begins, ends) for position in self._several.get(words, ())]
+        among = [position for position in named if len(self._likely[position].cuts) > len(lattices)]
+        if not among:
+            return []
+        whole = joined(lattices)
+        first, last = len(lattices[0].text), len(whole.text) - len(lattices[-1].text)
+        return [hit for hit in self._likely_among(among, whole) if hit.start < first and hit.end > last]
+
+    def _likely_among(self, positions: Iterable[int], lattice: Lattice) -> list[Hit]:
         line = line_of(lattice.text)
         found: dict[str, Candidate] = {}
-        for position in self._finder.candidates(lattice):
+        for position in positions:
             candidate = self._likely_at(line, lattice, position)
             if candidate is None or self._is_excluded_at(line, candidate):
                 continue
@@ -264,17 +281,26 @@ class LexiconIndex:
     def _abridged(self) -> AbridgedNames:
         return AbridgedNames([s for s in self._likely if s.brand is not self._left_out], LEAST_LIKELY)
 
-    def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
-        """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
-        first_words, last_words = self._ends
-        return first_words.fits_any(lattice), last_words.fits_any(lattice)
+    def may_hold(self, lattice: Lattice) -> tuple[Collection[str], Collection[str]]:
+        """The first words, and the last words, of names of several words that ``lattice`` may hold."""
+        firsts, lasts = self._ends
+        return tuple(firsts.fits(lattice)), tuple(lasts.fits(lattice))
 
     @cached_property
     def _ends(self) -> tuple[NameFinder, NameFinder]:
         """Finders of the first words and of the last words of names of several words."""
-        several = [line_of(s.text) for s in self._likely if len(s.cuts) > 2 and s.brand is not self._left_out]
-        first, last = {line.key[: line.cuts[1]] for line in several}, {line.key[line.cuts[-2] :] for line in several}
-        return NameFinder(sorted(first), LEAST_LIKELY), NameFinder(sorted(last), LEAST_LIKELY)
+        firsts, lasts = {first for first, _ in self._several}, {last for _, last in self._several}
+        return NameFinder(sorted(firsts), LEAST_LIKELY), NameFinder(sorted(lasts), LEAST_LIKELY)
+
+    @cached_property
+    def _several(self) -> Mapping[tuple[str, str], Sequence[int]]:
+        """The names of several words, by the first and the last: positions in ``_likely``."""
+        several: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for position, spelling in enumerate(self._likely):
+            if len(spelling.cuts) > 2 and spelling.brand is not self._left_out:
+                cuts = sorted(spelling.cuts)
+                several[spelling.key[: cuts[1]], spelling.key[cuts[-2] :]].append(position)
+        return several
 
     def named(self, name: str) -> Hit | None:
         """Looks up a brand by name or alias, ``logo_only`` ones too; None if there is none.

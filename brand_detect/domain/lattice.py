@@ -4,6 +4,7 @@ A cost is the natural logarithm of how much likelier the best character of the s
 step does not list costs ``UNLISTED``. A text alone makes a lattice too (``spelled``).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,20 @@ class Lattice:
     text: str
     slots: tuple[Slot, ...]
     is_told: bool = True  # whether the reader excluded what is not listed
+
+    @cached_property
+    def places(self) -> Mapping[str, Sequence[int]]:
+        """The steps that list each letter."""
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for at, slot in enumerate(self.slots):
+            for letter in slot.letters:
+                places[letter].append(at)
+        return places
+
+    @cached_property
+    def least(self) -> Mapping[str, float]:
+        """The lowest cost of each letter on any step that lists it."""
+        return {letter: min(self.slots[at].letters[letter] for at in steps) for letter, steps in self.places.items()}
 
     @cached_property
     def before(self) -> list[float]:

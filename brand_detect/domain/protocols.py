@@ -1,6 +1,6 @@
 """Protocols for what stages need from outside; engines, storage and report implement them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import inf
@@ -570,8 +570,17 @@ class BrandIndex(Protocol):
         """The names that two lines spell but for a short word between them, best first: HAARE, GLATZE."""
         ...
 
-    def may_hold(self, lattice: Lattice) -> tuple[bool, bool]:
-        """Whether ``lattice`` may hold the first word, and the last word, of a name of several words."""
+    def find_joined(self, lattices: Sequence[Lattice], begins: Iterable[str], ends: Iterable[str]) -> list[Hit]:
+        """The names that lines, joined by spaces, spell together, a word each or more, as ``find_likely``.
+
+        Args:
+            begins: first words of names that the first line may hold.
+            ends: last words of names that the last line may hold.
+        """
+        ...
+
+    def may_hold(self, lattice: Lattice) -> tuple[Collection[str], Collection[str]]:
+        """The first words, and the last words, of names of several words that ``lattice`` may hold."""
         ...
 
     def is_excluded(self, text: str) -> bool:

@@ -264,7 +264,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="23",
+    code_version="24",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -157,9 +157,23 @@ def test_an_everyday_word_that_is_likelier_at_the_same_place_is_no_name():
 
 def test_what_may_be_part_of_a_name_of_several_words():
     index = LexiconIndex(parse_catalog(b"- Talksense Sports\n- Rolex\n", "b.yaml"))
-    assert index.may_hold(line("TALKSENSF", at8="E")) == (True, False)
-    assert index.may_hold(line("SPORTS")) == (False, True)
-    assert index.may_hold(line("ROLEX")) == (False, False)
+    assert index.may_hold(line("TALKSENSF", at8="E")) == (("talksense",), ())
+    assert index.may_hold(line("SPORTS")) == ((), ("sports",))
+    assert index.may_hold(line("ROLEX")) == ((), ())
+
+
+def test_lines_spell_a_name_together_of_which_each_has_a_word():
+    index = LexiconIndex(parse_catalog(b"- Talksense Sports\n- Talksense\n- Nordwelt Waldau Sports\n", "b.yaml"))
+    first, last, other = line("at TALKSENSF", at11="E"), line("SPORTS bar"), line("NORDWELT WALDAU")
+    (begins, _), (_, ends) = index.may_hold(first), index.may_hold(last)
+    [hit] = index.find_joined([first, last], begins, ends)
+    assert (hit.brand, hit.start, hit.end) == ("Talksense Sports", 3, 19)
+    assert index.find_joined([first, last], begins, ["waldau"]) == []
+    assert index.find_joined([first, line("&"), last], begins, ends) == [], "of two words for three lines"
+    [hit] = index.find_joined([other, last], index.may_hold(other)[0], ends)
+    assert hit.brand == "Nordwelt Waldau Sports"
+    whole = line("NORDWELT WALDAU SPORTS")
+    assert index.find_joined([whole, last], ["nordwelt"], ends) == [], "the first line has all of it"
 
 
 ABRIDGED = LexiconIndex(

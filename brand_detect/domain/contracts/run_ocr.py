@@ -1,5 +1,6 @@
 """Contract of ``run_ocr``: params, tables and payload."""
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -79,12 +80,41 @@ def row_of_steps(region_id: str, steps: Sequence[Step]) -> Row:
     }
 
 
-def steps_of(row: Row) -> tuple[Step, ...]:
-    """The steps of a row of STEPS."""
-    ends = list(accumulate(row["n_characters"]))
-    shown = [BLANK if character == BLANK_MARK else character for character in row["characters"]]
-    costs = [cost / PER_NAT for cost in row["costs"]]
-    return tuple(Step(tuple(shown[a:b]), tuple(costs[a:b])) for a, b in pairwise([0, *ends]))
+class StoredSteps:
+    """The steps of readings, made when they are asked for: as objects they take fifty times the memory.
+
+    A region that is read several times has as many rows, in the order of its readings.
+    """
+
+    def __init__(self, texts: TrackTexts) -> None:
+        rows: defaultdict[str, deque[int]] = defaultdict(deque)
+        for row, region in enumerate(texts.steps["region_id"].to_pylist()):
+            rows[region].append(row)
+        read = zip(texts.readings["region_id"].to_pylist(), texts.readings["text"].to_pylist(), strict=True)
+        self._rows = [rows[region].popleft() if text and rows.get(region) else None for region, text in read]
+        self._characters = texts.steps["characters"].combine_chunks()
+        self._counts, self._costs = (_Lists(texts.steps[column]) for column in ("n_characters", "costs"))
+
+    def __getitem__(self, reading: int) -> tuple[Step, ...] | None:
+        """Those of a row of READINGS: empty if every character was certain, None if they are unknown."""
+        row = self._rows[reading]
+        if row is None:
+            return None
+        shown = [BLANK if character == BLANK_MARK else character for character in self._characters[row].as_py()]
+        costs = [cost / PER_NAT for cost in self._costs[row]]
+        ends = accumulate(self._counts[row], initial=0)
+        return tuple(Step(tuple(shown[a:b]), tuple(costs[a:b])) for a, b in pairwise(ends))
+
+
+class _Lists:
+    """A column of lists of numbers, of which single ones are read."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        lists = column.combine_chunks()
+        self._bounds, self._numbers = lists.offsets.to_numpy(), lists.values.to_numpy()
+
+    def __getitem__(self, row: int) -> list[int]:
+        return self._numbers[self._bounds[row] : self._bounds[row + 1]].tolist()
 
 
 class TextEngine(Enum):

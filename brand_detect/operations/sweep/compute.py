@@ -40,6 +40,7 @@ class _Remembering:
         self.by_chance = index.by_chance
         self.crowding = index.crowding
         self.find_likely = index.find_likely
+        self.find_joined = index.find_joined
         self.find_abridged = index.find_abridged
         self.may_hold = index.may_hold
         self.is_excluded = lru_cache(LOOKUPS)(index.is_excluded)

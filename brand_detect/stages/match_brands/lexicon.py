@@ -14,16 +14,13 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from functools import lru_cache
 
-import pyarrow as pa
 from rapidfuzz import fuzz
 
-from brand_detect.domain.contracts.run_ocr import TrackTexts, steps_of
-from brand_detect.domain.lattice import Lattice, joined, lattice_of, spelled
+from brand_detect.domain.contracts.run_ocr import StoredSteps, TrackTexts
+from brand_detect.domain.lattice import Lattice, lattice_of, spelled
 from brand_detect.domain.protocols import BrandIndex, Hit
-from brand_detect.domain.tables import places
-from brand_detect.domain.tables import rows_of as rows
-from brand_detect.domain.text import fold, key_of, line_of
-from brand_detect.stages.match_brands.joining import neighbours, paths_between, spans
+from brand_detect.domain.text import fold, key_of
+from brand_detect.stages.match_brands.joining import neighbours, paths_between
 from brand_detect.stages.match_brands.matching import Chance, Reading, rows_of
 from brand_detect.stages.regions import RegionColumns
 
@@ -32,6 +29,8 @@ WEIGHTS = {"score": 0.93, "letters": 0.33, "confidence": 1.12, "lead": 1.44, "su
 CROWDED = 0.75
 LEAST_SCORE = 0.3  # of a rival that is no rival
 MOST_SUPPORT = 2.0
+TEXTS = 65_536  # names in so many texts are remembered
+NEIGHBOURS = 1024  # so many lines are kept while those beside them are joined with them
 SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off
 
 
@@ -84,31 +83,31 @@ class LexiconMatcher:
         """
         self._index, self._cut, self._chance = index, cut, chance
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
-        readings = texts.readings.filter(pa.array(places(texts.readings["track_id"], tracks) >= 0))
-        stored = texts.steps.filter(pa.array(places(texts.steps["region_id"], readings["region_id"]) >= 0))
-        spell = lru_cache(maxsize=65_536)(spelled)
-        text_of = {  # a clock's 41:00 is no A-100
-            region: text for region, text in rows_of(readings, "region_id", "text") if any(map(str.isalpha, text))
-        }
-        told: dict[str, Lattice] = {}
-        for row in rows(stored):
-            if text := text_of.get(row["region_id"]):
-                steps = steps_of(row)
-                told[row["region_id"]] = lattice_of(text, steps) if steps else spell(text, certain=True)
-        self._lattices: defaultdict[str, list[tuple[Reading, Lattice]]] = defaultdict(list)
-        columns = ("track_id", "text", "confidence", "char_positions", "region_id")
-        for track, text, confidence, positions, region in rows_of(readings, *columns):
-            if region in text_of:
-                lattice = told.get(region) or spell(text, certain=False)
-                self._lattices[track].append((Reading(text, confidence, positions or (), region), lattice))
-        self._find = lru_cache(maxsize=65_536)(index.find_likely)
+        self._steps = StoredSteps(texts)
+        self._readings: defaultdict[str, list[tuple[Reading, int]]] = defaultdict(list)  # with their rows
+        among, columns = set(tracks), ("track_id", "text", "confidence", "char_positions", "region_id")
+        for row, (track, text, confidence, positions, region) in enumerate(rows_of(texts.readings, *columns)):
+            if track in among and any(map(str.isalpha, text)):  # a clock's 41:00 is no A-100
+                self._readings[track].append((Reading(text, confidence, positions or (), region), row))
+        self._find_spelled = lru_cache(TEXTS)(lambda text, certain: index.find_likely(spelled(text, certain)))
+
+    def _found(self, text: str, row: int) -> list[Hit]:
+        """The names that a reading may spell. Texts whose steps are certain or unknown are looked up once each."""
+        steps = self._steps[row]
+        return (
+            self._index.find_likely(lattice_of(text, steps)) if steps else self._find_spelled(text, steps is not None)
+        )
+
+    def _lattice(self, text: str, row: int) -> Lattice:
+        steps = self._steps[row]
+        return lattice_of(text, steps) if steps else spelled(text, certain=steps is not None)
 
     def find(self, track: str) -> Likely | None:
         """The brand that the track most likely shows, by whichever of its readings fits best."""
         found = [
             (reading, hit)
-            for reading, lattice in self._lattices.get(track, ())
-            for hit in self._find(lattice)
+            for reading, row in self._readings.get(track, ())
+            for hit in self._found(reading.text, row)
             if not (reading.region_id in self._cut and len(key_of(hit.alias)) <= SHORT_AT_EDGE)
             and not self._is_part(reading.text, hit)
             and not self._chance.explains(hit, reading)
@@ -127,30 +126,27 @@ class LexiconMatcher:
         """Yields the brands that neighbours ``among`` the tracks spell together, a word each or more, best first; each
         track is part of at most one."""
         nexts, _ = neighbours(regions, tracks, among)
-        best = {t: max(self._lattices[t], key=lambda read: read[0].confidence) for t in among if self._lattices.get(t)}
-        near = {t for t, others in nexts.items() for t in (t, *others)} & best.keys()
-        ends = {t: self._index.may_hold(best[t][1]) for t in near}
-        paths = paths_between(nexts, [t for t in nexts if t in ends and ends[t][0]], lambda t: t in ends and ends[t][1])
-        found = [likely for path in paths if near.issuperset(path) if (likely := self._join(path, best))]
+        best = {t: max(self._readings[t], key=lambda read: read[0].confidence) for t in among if t in self._readings}
+        near = dict.fromkeys(t for first, others in nexts.items() for t in (first, *others) if t in best)
+        lattice = lru_cache(NEIGHBOURS)(lambda track: self._lattice(best[track][0].text, best[track][1]))
+        ends = {t: self._index.may_hold(lattice(t)) for t in near}
+        begin = [t for t in nexts if t in ends and ends[t][0]]
+        found: list[Likely] = []
+        for path in paths_between(nexts, begin, lambda t: t in ends and bool(ends[t][1])):
+            if all(t in ends for t in path):
+                lattices = [lattice(t) for t in path]
+                hits = self._index.find_joined(lattices, ends[path[0]][0], ends[path[-1]][1])
+                if len(path) == 2:
+                    hits += self._index.find_abridged(*lattices)
+                read = [best[t][0] for t in path]
+                reading = Reading(" ".join(r.text for r in read), min(r.confidence for r in read))
+                if likely := self._likeliest(path, [(reading, hit) for hit in hits]):
+                    found.append(likely)
         used: set[str] = set()
         for likely in sorted(found, key=lambda one: (-one.probability, one.tracks)):
             if used.isdisjoint(likely.tracks):
                 used.update(likely.tracks)
                 yield likely
-
-    def _join(self, path: tuple[str, ...], best: Mapping[str, tuple[Reading, Lattice]]) -> Likely | None:
-        readings, lattices = zip(*(best[t] for t in path), strict=True)
-        parts = spans([reading.text for reading in readings])
-        whole = joined(lattices)
-        reading = Reading(whole.text, min(r.confidence for r in readings))
-        hits = [
-            (reading, hit)
-            for hit in self._index.find_likely(whole)
-            if hit.start < parts[0][1] and hit.end > parts[-1][0] and len(line_of(hit.alias).words) >= len(path)
-        ]
-        if len(path) == 2:
-            hits += [(reading, hit) for hit in self._index.find_abridged(*lattices)]
-        return self._likeliest(path, hits)
 
     def _likeliest(self, tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
         """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACK_EMBEDDINGS, TRACKS, DetectedObjects
-from brand_detect.domain.contracts.run_ocr import RunOcrParams, steps_of
+from brand_detect.domain.contracts.run_ocr import (
+    READINGS,
+    STEPS,
+    TEXTS,
+    RunOcrParams,
+    StoredSteps,
+    TrackTexts,
+    row_of_steps,
+)
 from brand_detect.domain.lattice import BLANK, Step
 from brand_detect.domain.protocols import FrameReader, Reading
 from brand_detect.domain.tables import table
@@ -325,8 +333,7 @@ def test_a_reading_that_is_certain_or_taken_over_has_a_row_without_steps_and_an_
         script = {(80, 0): ("Rolex", 0.99, (), told), (120, 9): ("Visa", 0.9)}
         found, _, _ = run(regions, script, alike="ab")
         assert readings(found)["b"] == [("Rolex", "a")]
-        rows = {row["region_id"]: steps_of(row) for row in found.steps.to_pylist()}
-        assert rows == ({} if of_leader is None else {"a-0": of_leader, "b-7": ()})
+        assert stored_steps(found) == {"a-0": [of_leader], "b-7": [None if told is None else ()], "c-9": [None]}
 
 
 def test_steps_of_uncertain_readings_are_stored_by_region_and_come_back():
@@ -336,4 +343,24 @@ def test_steps_of_uncertain_readings_are_stored_by_region_and_come_back():
     found, _, _ = run(regions, script)
     [row] = found.steps.to_pylist()
     assert (row["region_id"], row["characters"]) == ("a-0", "RB␀é")
-    assert steps_of(row) == steps
+    assert stored_steps(found) == {"a-0": [steps], "a-1": [None], "b-2": [None]}
+
+
+def test_each_reading_of_a_region_has_its_own_steps():
+    """A region is read on several pictures if duplicates of its keyframe show it, too."""
+    at_first, later = ((Step((letter, "B"), (0.0, 1.25)),) for letter in "RP")
+    readings = [
+        {"track_id": "a", "region_id": "a-0", "frame": frame, "text": text, "confidence": 0.5}
+        | {"char_positions": None, "read_in": None}
+        for frame, text in enumerate(("R", "", "P"))
+    ]
+    rows = [row_of_steps("a-0", at_first), row_of_steps("a-0", later)]
+    texts = TrackTexts(table(READINGS, readings), TEXTS.empty_table(), table(STEPS, rows))
+    assert stored_steps(texts) == {"a-0": [at_first, None, later]}
+
+
+def stored_steps(texts):
+    steps, found = StoredSteps(texts), {}
+    for row, region in enumerate(texts.readings["region_id"].to_pylist()):
+        found.setdefault(region, []).append(steps[row])
+    return found

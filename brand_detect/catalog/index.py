@@ -52,7 +52,7 @@ class LexiconIndex:
         self._names: defaultdict[str, dict[str, Brand]] = defaultdict(dict)  # brands by id, by key of a name or alias
         self._window = LONGEST_WINDOW
         for brand in catalog.brands:
-            for text in (brand.name, *brand.aliases, *brand.included_texts):
+            for text in brand.texts:
                 line, exactly = line_of(text), text in brand.included_texts
                 if not exactly:
                     self._names[line.key][brand.brand_id] = brand

@@ -251,7 +251,7 @@ def _checked(entries: Iterable[Entry]) -> list[_Listed]:
     for entry in entries:
         item = _Listed.of(entry)
         brand = item.brand
-        for text in _texts(brand):
+        for text in brand.texts:
             other_text, other = owners.setdefault(key_of(text), (text, item))
             if other is item:
                 continue
@@ -275,13 +275,13 @@ def _checked(entries: Iterable[Entry]) -> list[_Listed]:
 def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Listed]:
     """Adds a layer to ``listed``: new brands, and logos and unclaimed names for known brands."""
     merged = {item.brand.brand_id: item for item in listed}
-    owners = {key_of(text): i for i, item in merged.items() for text in _texts(item.brand)}
+    owners = {key_of(text): i for i, item in merged.items() for text in item.brand.texts}
     for entry in entries:
         new = _Listed.of(entry)
         brand_id = owners.get(key_of(new.brand.name), new.brand.brand_id)
         known = merged.get(brand_id)
         taken = {key_of(text) for text in known.brand.excluded_texts} if known else set[str]()
-        free = {text for text in _texts(new.brand) if (key := key_of(text)) not in owners and key not in taken}
+        free = {text for text in new.brand.texts if (key := key_of(text)) not in owners and key not in taken}
         if known:
             new = replace(known, brand=_added(known.brand, new.brand, free), logos=(*known.logos, *new.logos))
         else:
@@ -293,13 +293,13 @@ def _with_layer(listed: Sequence[_Listed], entries: Iterable[Entry]) -> list[_Li
                 new, brand=replace(new.brand, aliases=aliases, included_texts=included, whole_line=whole_line)
             )
         merged[brand_id] = new
-        owners |= {key_of(text): brand_id for text in _texts(new.brand)}
+        owners |= {key_of(text): brand_id for text in new.brand.texts}
     return list(merged.values())
 
 
 def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
     """``own`` with the additions of ``layer``; its ``free`` texts belong to no other brand."""
-    named = set(map(key_of, _texts(own)))
+    named = set(map(key_of, own.texts))
     return replace(
         own,
         aliases=tuple(sorted({*own.aliases, *(free & {*layer.aliases, layer.name})})),
@@ -408,10 +408,6 @@ def _is_true(entry: Entry, column: str) -> bool:
     if written not in (*_YES, *_NO):
         raise entry.bad(f"{column} is {written!r}", "use true or false")
     return written in _YES
-
-
-def _texts(brand: Brand) -> tuple[str, ...]:
-    return (brand.name, *brand.aliases, *brand.included_texts)
 
 
 def _kind(entry: Entry) -> BrandKind:

@@ -261,7 +261,7 @@ def _no_longer(merged: Brand, one: Brand, other: Brand) -> Iterator[str]:
 
 def _keys(brand: Brand) -> set[str]:
     """The keys of all texts that stand for the brand."""
-    return {key_of(text) for text in (brand.name, *brand.aliases, *brand.included_texts)}
+    return {key_of(text) for text in brand.texts}
 
 
 def _check_alike(one: Brand, other: Brand) -> None:

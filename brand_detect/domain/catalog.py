@@ -66,6 +66,11 @@ class Brand:
     packaged: bool = False  # all its logos came with the package: nobody chose them, so they need better evidence
     excluded: bool = False  # reports leave it out; its texts and logos are still known as its own
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that say the brand: its name, aliases and included texts."""
+        return (self.name, *self.aliases, *self.included_texts)
+
 
 @dataclass(frozen=True)
 class BrandCatalog:

@@ -43,7 +43,7 @@ def open_proposals(blobs: Blobs, brands: Iterable[Brand]) -> list[Open]:
 
     Leaves out clusters that a person has named or dismissed in their job: a given name is a proposal of its own.
     """
-    known = {key_of(t) for b in brands for t in (b.name, *b.aliases, *b.included_texts, *b.excluded_texts)}
+    known = {key_of(t) for b in brands for t in (*b.texts, *b.excluded_texts)}
     proposals = Proposals(blobs)
     by_job: defaultdict[str, list[Proposal]] = defaultdict(list)
     for proposal in proposals.undecided():

@@ -233,7 +233,7 @@ def _texts(lines: Sequence[Line]) -> TrackTexts:
 
 def _brands_shown(lines: Sequence[Line], catalog: BrandCatalog) -> set[tuple[str, str, str]]:
     """Clip, track and id of the brands shown, of those in the catalogue."""
-    ids = {key_of(name): brand.brand_id for brand in catalog.brands for name in (brand.name, *brand.aliases)}
+    ids = {key_of(text): brand.brand_id for brand in catalog.brands for text in brand.texts}
     return {(line.clip, line.track, ids[key_of(name)]) for line in lines for name in line.shown if key_of(name) in ids}
 
 

@@ -193,7 +193,7 @@ def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
 def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatalog | None = None) -> ClipScore:
     """Score one job, given the payload of each stage, against its clip's labels.
 
-    With ``catalog``, labels may use aliases.
+    With ``catalog``, labels may use any text of a brand.
 
     Raises:
         BadInput: a stage that scoring needs is missing.
@@ -232,7 +232,7 @@ def score_exposures(
     reported intervals.
     """
     brands = catalog.brands if catalog else ()
-    names = {key_of(alias): key_of(b.name) for b in brands for alias in (b.name, *b.aliases)}
+    names = {key_of(text): key_of(b.name) for b in brands for text in b.texts}
     with_picture = {key_of(b.name) for b in brands if b.exemplars}
 
     def key(brand: str) -> str:
@@ -473,7 +473,7 @@ def leave_one_out(
     results = []
     for brand in brands:
         key = key_of(brand)
-        entry = next((b for b in catalog.brands if key in map(key_of, (b.name, *b.aliases))), None)
+        entry = next((b for b in catalog.brands if key in map(key_of, b.texts)), None)
         own = {t for v in full if entry and v["brand_id"] == entry.brand_id for t in v["track_ids"]}
         if not entry or not own:
             continue

@@ -110,10 +110,14 @@ def test_brands_found_missed_bonus_and_without_a_label() -> None:
     assert (total.recall, total.precision) == pytest.approx((1 / 2, 2 / 3))
 
 
-def test_a_label_may_use_an_alias_of_the_catalogue() -> None:
+@pytest.mark.parametrize(
+    "brand",
+    [Brand("atp-tour", "ATP Tour", aliases=("ATP",)), Brand("atp-tour", "ATP Tour", included_texts=("ATP",))],
+)
+def test_a_label_may_use_any_text_of_the_catalogue(brand: Brand) -> None:
     shown = [exposure("ATP Tour", 2, 5)]
     label = labels(Label("ATP", Kind.clear, ((2, 5),)))
-    catalog = BrandCatalog("v", [Brand("atp-tour", "ATP Tour", aliases=("ATP",))])
+    catalog = BrandCatalog("v", [brand])
     assert len(s.score(job(exposures=shown), label).unlisted) == 1
     scored = s.score(job(exposures=shown), label, catalog)
     assert scored.brands[0].found

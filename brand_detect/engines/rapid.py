@@ -28,6 +28,11 @@ SHORTEST_SIDE_PX = 1080  # smaller pictures are enlarged to this: sponsor text i
 BORDER_PX = 32  # border around the network's input: it misses text that touches the edge
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 COARSE = 3  # the picture is reduced by it for large letters; by 2 takes half as long again and finds no more brands
+SQUEEZED = (0.4, 0.8)  # width and height at which blurred pictures are searched too
+PANNED = (
+    0.75  # differences along rows, as a share of those along columns, under which a moving camera blurred a picture
+)
+MEASURED_PX = 640  # width at which they are compared
 WINDOW_STEP_PX = 320
 SMALL_PX = 640  # longest side of a part of the picture that is not searched for large letters
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
@@ -63,8 +68,9 @@ class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
     The picture is searched twice: at full size for small print, and at a third of it for letters so large that the
-    network misses them as shapes, which costs a fifth more. Parts of it up to ``SMALL_PX`` are searched once: letters
-    as large as they are may be missed there.
+    network misses them as shapes, which costs a fifth more. A picture that a panning camera blurred is searched once
+    more, squeezed to less than half its width: the network finds narrow letters, not wide soft ones. Parts of a
+    picture up to ``SMALL_PX`` are searched once: letters as large as they are may be missed there.
 
     Args:
         longest_side_px: longest side of the network's input.
@@ -90,24 +96,32 @@ class RapidTextDetector:
         height, width = image.shape[:2]
         scale = max(1.0, SHORTEST_SIDE_PX / min(height, width))
         scale = min(scale, self._longest_side_px / max(height, width))
+        others = [(scale / COARSE, scale / COARSE)]
+        if _is_panned(image):
+            others.append((scale * SQUEEZED[0], scale * SQUEEZED[1]))
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             is_whole = window == Area(0, 0, width, height)
-            fine = self._search(image, window, scale, one_size=self._one_size and is_whole)
+            fine = self._search(image, window, (scale, scale), one_size=self._one_size and is_whole)
             is_small = max(window.right - window.left, window.bottom - window.top) * scale <= SMALL_PX
             if max(height, width) * scale > SHORTEST_SIDE_PX and not is_small:
-                fine += _not_covered(self._search(image, window, scale / COARSE), fine)
+                for size in others:
+                    fine += _not_covered(self._search(image, window, size), fine)
             found += _not_covered(fine, found)
         return found
 
-    def _search(self, image: Image, window: Area, scale: float, *, one_size: bool = False) -> list[Region]:
-        """Text regions inside ``window``, searched at ``scale``, if ``one_size`` by a network for its size."""
+    def _search(
+        self, image: Image, window: Area, scale: tuple[float, float], *, one_size: bool = False
+    ) -> list[Region]:
+        """Text regions inside ``window``, searched at ``scale`` of its width and height, if ``one_size`` by a network
+        for its size."""
         import cv2
 
         part = image[window.top : window.bottom, window.left : window.right]
         height, width = part.shape[:2]
-        size = [max(STRIDE_PX, round(n * scale / STRIDE_PX) * STRIDE_PX) for n in (width, height)]
-        seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        sides = zip((width, height), scale, strict=True)
+        size = [max(STRIDE_PX, round(n * by / STRIDE_PX) * STRIDE_PX) for n, by in sides]
+        seen = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale[1] < 1 else cv2.INTER_LINEAR)
         seen = cv2.copyMakeBorder(seen, BORDER_PX, BORDER_PX, BORDER_PX, BORDER_PX, cv2.BORDER_REPLICATE)
         batch, min_score = np.asarray(seen, np.uint8)[None], self._min_score
         net = self._net.fixed(batch.shape) if one_size else self._net
@@ -118,6 +132,17 @@ class RapidTextDetector:
             Region(RegionKind.text, "", score, ((quad - BORDER_PX) * to_frame + corner).astype(np.float32))
             for quad, score in found
         ]
+
+
+def _is_panned(image: Image) -> bool:
+    """Whether a camera that panned blurred the picture along its rows."""
+    import cv2
+
+    height, width = image.shape[:2]
+    size = (MEASURED_PX, max(1, round(height * MEASURED_PX / width)))
+    grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    along, across = (np.abs(cv2.Sobel(grey, cv2.CV_32F, *axis)).mean() for axis in ((1, 0), (0, 1)))
+    return bool(along < PANNED * across)
 
 
 def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[NDArray[np.float64], float]]:

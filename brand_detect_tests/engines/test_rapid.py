@@ -141,6 +141,30 @@ def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(
     assert sorted(sides) == [(160, 704), (384, 704), (384, 1984)]
 
 
+def test_a_picture_that_a_panning_camera_blurred_is_also_searched_squeezed(detector, monkeypatch):
+    sides: list[tuple[int, int]] = []
+
+    def seen(batches, _):
+        sides.append(batches[0].shape[1:3])
+        return [[]]
+
+    monkeypatch.setattr(detector._net, "map", seen)
+    picture = np.full((1080, 1920, 3), 40, np.uint8)
+    cv2.putText(picture, "EMIRATES", (300, 600), cv2.FONT_HERSHEY_SIMPLEX, 6, (240, 240, 240), 14, cv2.LINE_AA)
+    detector.detect(picture)
+    detector.detect(cv2.blur(picture, (61, 1)))
+    assert sides == [(1152, 1984), (416, 704)] * 2 + [(928, 832)]
+
+
+def test_what_is_found_in_a_squeezed_picture_is_where_it_is_in_the_picture(picture, detector):
+    large = cv2.resize(picture, None, fx=3, fy=3)
+    whole = Area(0, 0, large.shape[1], large.shape[0])
+    found, squeezed = (detector._search(large, whole, scale) for scale in ((0.8, 0.8), (0.4, 0.8)))
+    assert len(found) == len(squeezed) == len(WORDS)
+    overlap = box_iou(*(boxes_of([r.quad for r in some]) for some in (found, squeezed)))
+    assert (overlap.max(axis=1) > 0.7).all()
+
+
 def test_readings_come_in_the_order_of_the_crops(reader):
     words = ["A", "EMIRATES STADIUM", "VISA", "Hisense", "15"]
     readings = reader.read([crop(w) for w in words])

@@ -11,6 +11,7 @@ from brand_detect.domain.lattice import UNLISTED, Lattice, code_points, packed
 from brand_detect.domain.text import is_word
 
 LACKING = 0.6 * UNLISTED  # cost per letter from which a word is missing and not only misread
+ROUNDING = 1e-9  # by which sums of the same costs in another order differ at most
 
 
 class Fit(NamedTuple):
@@ -38,7 +39,7 @@ def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
     anywhere on the line.
     """
     last = len(name) - 1
-    most = [budget] * len(name)  # by letter: cost up to there with which the budget can be kept
+    most = [budget + ROUNDING] * len(name)  # by letter: cost up to there with which the budget can be kept
     for i in range(last, 0, -1):
         most[i - 1] = most[i] - lattice.least.get(name[i], UNLISTED)
     slots, after = lattice.slots, lattice.after

@@ -29,10 +29,8 @@ BORDER_PX = 32  # border around the network's input: it misses text that touches
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 COARSE = 3  # the picture is reduced by it for large letters; by 2 takes half as long again and finds no more brands
 SQUEEZED = (0.4, 0.8)  # width and height at which blurred pictures are searched too
-PANNED = (
-    0.75  # differences along rows, as a share of those along columns, under which a moving camera blurred a picture
-)
-MEASURED_PX = 640  # width at which they are compared
+PANNED = 0.75  # a picture with less change along rows, as a share of that along columns, was blurred by a pan
+MEASURED_PX = 640  # width at which the two are compared
 WINDOW_STEP_PX = 320
 SMALL_PX = 640  # longest side of a part of the picture that is not searched for large letters
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds

@@ -11,7 +11,7 @@ from brand_detect.domain.lattice import UNLISTED, Lattice, code_points, packed
 from brand_detect.domain.text import is_word
 
 LACKING = 0.6 * UNLISTED  # cost per letter from which a word is missing and not only misread
-ROUNDING = 1e-9  # by which sums of the same costs in another order differ at most
+ROUNDING = 1e-9  # most by which sums of the same costs differ if added in another order
 
 
 class Fit(NamedTuple):
@@ -35,8 +35,8 @@ def fit(name: str, lattice: Lattice, budget: float) -> Fit | None:
     a letter between them. The cost is that of the letters and of the steps without one. It is relative to the network's
     best path, which costs nothing on any stretch.
 
-    Alignments are given up that cannot stay within the budget though each letter to come cost the least it does
-    anywhere on the line.
+    An alignment is given up as soon as it could not stay within the budget even if every remaining letter cost as
+    little as it does anywhere on the line.
     """
     last = len(name) - 1
     most = [budget + ROUNDING] * len(name)  # by letter: cost up to there with which the budget can be kept
@@ -149,6 +149,6 @@ class NameFinder:
         return fit(self.keys[position], lattice, self._budgets[position])
 
     def fits(self, lattice: Lattice) -> dict[str, Fit]:
-        """Where each of the names that fit does so best."""
+        """The best fit of each name that fits."""
         fits = {self.keys[at]: self.fit(at, lattice) for at in self.candidates(lattice)}
         return {key: fit for key, fit in fits.items() if fit}

@@ -213,7 +213,7 @@ class LexiconIndex:
         """The names that lines spell together, a word each or more, as ``find_likely``: TALKSENSE, SPORTS.
 
         ``begins`` are the names' first words that the first line may hold, ``ends`` the last words that the last line
-        may (``may_hold``). ``start`` and ``end`` are those of the lines joined by spaces.
+        may (``may_hold``); only these names are scored. ``start`` and ``end`` are those of the lines joined by spaces.
         """
         named = [position for words in product(begins, ends) for position in self._several.get(words, ())]
         among = [position for position in named if len(self._likely[position].cuts) > len(lattices)]

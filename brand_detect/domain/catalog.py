@@ -68,7 +68,7 @@ class Brand:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that say the brand: its name, aliases and included texts."""
+        """All texts that stand for the brand: its name, aliases and included texts."""
         return (self.name, *self.aliases, *self.included_texts)
 
 

@@ -58,12 +58,15 @@ class Lattice:
         for at, slot in enumerate(self.slots):
             for letter in slot.letters:
                 places[letter].append(at)
-        return places
+        return dict(places)
 
     @cached_property
     def least(self) -> Mapping[str, float]:
-        """The lowest cost of each letter on any step that lists it."""
-        return {letter: min(self.slots[at].letters[letter] for at in steps) for letter, steps in self.places.items()}
+        """The lowest cost on any step of each letter that some step lists."""
+        return {
+            letter: min(UNLISTED, *(self.slots[at].letters[letter] for at in steps))
+            for letter, steps in self.places.items()
+        }
 
     @cached_property
     def before(self) -> list[float]:

@@ -574,6 +574,7 @@ class BrandIndex(Protocol):
         """The names that lines, joined by spaces, spell together, a word each or more, as ``find_likely``.
 
         Args:
+            lattices: the lines, in reading order.
             begins: first words of names that the first line may hold.
             ends: last words of names that the last line may hold.
         """

@@ -29,8 +29,8 @@ BORDER_PX = 32  # border around the network's input: it misses text that touches
 STRIDE_PX = 32  # both sides of the detector's input are multiples of this
 COARSE = 3  # the picture is reduced by it for large letters; by 2 takes half as long again and finds no more brands
 SQUEEZED = (0.4, 0.8)  # width and height at which blurred pictures are searched too
-PANNED = 0.75  # a picture with less change along rows, as a share of that along columns, was blurred by a pan
-MEASURED_PX = 640  # width at which the two are compared
+SOFT = 0.75  # a picture with less change along rows, as a share of that along columns, may be blurred by a pan
+MEASURED_PX = 640  # greatest width at which the two are compared
 WINDOW_STEP_PX = 320
 SMALL_PX = 640  # longest side of a part of the picture that is not searched for large letters
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
@@ -66,9 +66,9 @@ class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
     The picture is searched twice: at full size for small print, and at a third of it for letters so large that the
-    network misses them as shapes, which costs a fifth more. A picture that a panning camera blurred is searched once
-    more, squeezed to less than half its width: the network finds narrow letters, not wide soft ones. Parts of a
-    picture up to ``SMALL_PX`` are searched once: letters as large as they are may be missed there.
+    network misses them as shapes, which costs a fifth more. A picture that a panning camera may have blurred is
+    searched once more, squeezed to less than half its width: the network finds narrow letters, not wide soft ones.
+    Parts of a picture up to ``SMALL_PX`` are searched once: letters as large as they are may be missed there.
 
     Args:
         longest_side_px: longest side of the network's input.
@@ -94,17 +94,17 @@ class RapidTextDetector:
         height, width = image.shape[:2]
         scale = max(1.0, SHORTEST_SIDE_PX / min(height, width))
         scale = min(scale, self._longest_side_px / max(height, width))
-        others = [(scale / COARSE, scale / COARSE)]
-        if _is_panned(image):
+        is_large = max(height, width) * scale > SHORTEST_SIDE_PX
+        others = [(scale / COARSE, scale / COARSE)] if is_large else []
+        if is_large and _is_soft_along_rows(image):
             others.append((scale * SQUEEZED[0], scale * SQUEEZED[1]))
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             is_whole = window == Area(0, 0, width, height)
             fine = self._search(image, window, (scale, scale), one_size=self._one_size and is_whole)
             is_small = max(window.right - window.left, window.bottom - window.top) * scale <= SMALL_PX
-            if max(height, width) * scale > SHORTEST_SIDE_PX and not is_small:
-                for size in others:
-                    fine += _not_covered(self._search(image, window, size), fine)
+            for size in () if is_small else others:
+                fine += _not_covered(self._search(image, window, size), fine)
             found += _not_covered(fine, found)
         return found
 
@@ -132,15 +132,16 @@ class RapidTextDetector:
         ]
 
 
-def _is_panned(image: Image) -> bool:
-    """Whether a camera that panned blurred the picture along its rows."""
+def _is_soft_along_rows(image: Image) -> bool:
+    """Whether the picture changes so little along its rows that a camera's pan may have blurred it."""
     import cv2
 
     height, width = image.shape[:2]
-    size = (MEASURED_PX, max(1, round(height * MEASURED_PX / width)))
+    by = min(1.0, MEASURED_PX / width)
+    size = (round(width * by), max(1, round(height * by)))
     grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-    along, across = (np.abs(cv2.Sobel(grey, cv2.CV_32F, *axis)).mean() for axis in ((1, 0), (0, 1)))
-    return bool(along < PANNED * across)
+    along, down = (np.abs(cv2.Sobel(grey, cv2.CV_32F, *axis)).mean() for axis in ((1, 0), (0, 1)))
+    return bool(along < SOFT * down)
 
 
 def text_quads(text_map: NDArray[np.float32], min_score: float) -> list[tuple[NDArray[np.float64], float]]:

@@ -1,12 +1,14 @@
 """Names aligned to lines."""
 
-from math import exp
+from math import exp, inf
+from random import Random
 
 import pytest
 
 from brand_detect.catalog import LexiconIndex, parse_catalog
 from brand_detect.catalog.alignment import NameFinder, fit, lacks_a_letter, lacks_a_word
 from brand_detect.domain.lattice import BLANK, UNLISTED, Step, lattice_of, spelled
+from brand_detect.domain.text import is_word
 
 CATALOG = """
 - Rolex
@@ -67,6 +69,49 @@ def test_a_letter_that_is_a_word_bears_twice_the_cost():
     finder = NameFinder(["抖音", "emmi"], per_letter=1.2)
     assert finder.fit(0, lattice_of("抖普", [Step((c, "音"), (0.0, 4.5)) for c in "抖普"])) is not None
     assert finder.fit(1, lattice_of("EMMI", [Step((c,), (0.0,)) for c in "EM"])) is None
+
+
+def least_cost(name, lattice):
+    """Of every alignment of ``name``, by plain dynamic programming."""
+    slots, costs = lattice.slots, []
+    for first in range(len(slots)):
+        began = (0.0 if is_word(name[0]) else lattice.before[first]) + slots[first].letters.get(name[0], UNLISTED)
+        now = {(0, True): began}  # by letter, and whether the step gives it
+        for at in range(first, len(slots)):
+            if at > first:
+                before, now = now, {}
+                for (i, on), cost in before.items():
+                    letters, after = slots[at].letters, []
+                    after.append(((i, False), cost + slots[at].silent))
+                    if on:
+                        after.append(((i, True), cost + letters.get(name[i], UNLISTED)))
+                    if i + 1 < len(name) and not (on and name[i] == name[i + 1]):
+                        after.append(((i + 1, True), cost + letters.get(name[i + 1], UNLISTED)))
+                    for state, sum_ in after:
+                        now[state] = min(sum_, now.get(state, inf))
+            if (len(name) - 1, True) in now:
+                costs.append(now[len(name) - 1, True] + (0.0 if is_word(name[-1]) else lattice.after[at + 1]))
+    return min(costs, default=inf)
+
+
+def test_no_alignment_within_the_budget_is_given_up():
+    rng = Random(1)
+    found = 0
+    for _ in range(400):
+        characters = ["abbc", "abß ", "aœ抖b"][rng.randrange(3)]
+        steps = []
+        for _ in range(rng.randrange(1, 9)):
+            some = rng.sample([*dict.fromkeys(characters), BLANK], rng.randrange(1, 4))
+            steps.append(Step(tuple(some), (0.0, *sorted(rng.randrange(1, 255) / 20 for _ in some[1:]))))
+        read, name = lattice_of("", steps), "".join(rng.choices("abbcsoe抖", k=rng.randrange(1, 6)))
+        least = least_cost(name, read)
+        for budget in (1.2 * len(name), 11.0, 25.0, least):  # the last is kept exactly
+            fitted = fit(name, read, budget)
+            assert (fitted is None) == (least > budget or least == inf), (name, steps, budget)
+            if fitted:
+                assert fitted.cost == pytest.approx(least)
+                found += 1
+    assert found > 100
 
 
 def test_a_second_choice_costs_less_than_an_unlisted_letter():

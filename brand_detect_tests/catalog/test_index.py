@@ -420,6 +420,7 @@ def test_an_index_without_a_brand_is_that_of_the_list_without_it():
             yield index.find_occluded_between(text[:3], text[-3:], keys, **limits, cut=(False, False))
             yield index.named(text), index.is_excluded(text), index.may_begin(text), index.may_end(text)
             yield index.find_likely(read), index.may_hold(read), index.find_abridged(read, read)
+            yield index.find_joined([read, read], *index.may_hold(read))
         yield [(index.by_chance(s.key), index.crowding(s.key)) for s in index._by_key.values()]
 
     before = list(seen(whole))

@@ -151,9 +151,22 @@ def test_a_picture_that_a_panning_camera_blurred_is_also_searched_squeezed(detec
     monkeypatch.setattr(detector._net, "map", seen)
     picture = np.full((1080, 1920, 3), 40, np.uint8)
     cv2.putText(picture, "EMIRATES", (300, 600), cv2.FONT_HERSHEY_SIMPLEX, 6, (240, 240, 240), 14, cv2.LINE_AA)
-    detector.detect(picture)
-    detector.detect(cv2.blur(picture, (61, 1)))
-    assert sides == [(1152, 1984), (416, 704)] * 2 + [(928, 832)]
+    panned = cv2.blur(picture, (61, 1))
+    for other in (picture, cv2.blur(picture, (1, 61)), cv2.blur(picture, (31, 31)), np.zeros_like(picture)):
+        detector.detect(other)
+    assert sides == [(1152, 1984), (416, 704)] * 4
+    sides.clear()
+    detector.detect(panned)
+    assert sides == [(1152, 1984), (416, 704), (928, 832)]
+    sides.clear()
+    detector.detect(panned, [Area(0, 0, 600, 200)])
+    assert len(sides) == 1, "small parts are searched once"
+
+
+def test_text_in_a_squeezed_picture_is_found_once(picture, detector, reader):
+    panned = cv2.blur(cv2.resize(picture, None, fx=2, fy=2), (15, 1))
+    assert sorted(read(panned, detector, reader)) == sorted(WORDS)
+    assert len(detector.detect(panned)) == len(WORDS)
 
 
 def test_what_is_found_in_a_squeezed_picture_is_where_it_is_in_the_picture(picture, detector):

@@ -1,6 +1,6 @@
 """Contract of ``run_ocr``: params, tables and payload."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -44,7 +44,8 @@ TEXTS = schema(
 )
 STEPS = schema(
     "steps",
-    "What the reader's network saw along a line, if the reader tells; a row without steps: every character was certain",
+    "What the reader's network saw along a line, if the reader tells; a row without steps: every character was "
+    "certain. A region that was read several times has a row for each reading with text, in their order",
     region_id=(STRING, "id of the region that was read"),
     n_characters=(pa.list_(pa.uint8()), "number of characters at each step"),
     characters=(
@@ -81,29 +82,39 @@ def row_of_steps(region_id: str, steps: Sequence[Step]) -> Row:
 
 
 class StoredSteps:
-    """The steps of readings, made when they are asked for: as objects they take fifty times the memory.
-
-    A region that is read several times has as many rows, in the order of its readings.
-    """
+    """The steps of readings, made only when asked for: as objects they take fifty times the memory of the table."""
 
     def __init__(self, texts: TrackTexts) -> None:
-        rows: defaultdict[str, deque[int]] = defaultdict(deque)
+        rows, readings = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
         for row, region in enumerate(texts.steps["region_id"].to_pylist()):
             rows[region].append(row)
         read = zip(texts.readings["region_id"].to_pylist(), texts.readings["text"].to_pylist(), strict=True)
-        self._rows = [rows[region].popleft() if text and rows.get(region) else None for region, text in read]
+        for reading, (region, text) in enumerate(read):
+            if text:
+                readings[region].append(reading)
+        pairs = ((readings[region], rows[region]) for region in rows)
+        self._rows = {
+            reading: row
+            for of_region, told in pairs
+            if len(of_region) == len(told)  # else the reader told the steps of some of them
+            for reading, row in zip(of_region, told, strict=True)
+        }
         self._characters = texts.steps["characters"].combine_chunks()
         self._counts, self._costs = (_Lists(texts.steps[column]) for column in ("n_characters", "costs"))
 
     def __getitem__(self, reading: int) -> tuple[Step, ...] | None:
         """Those of a row of READINGS: empty if every character was certain, None if they are unknown."""
-        row = self._rows[reading]
+        row = self._rows.get(reading)
         if row is None:
             return None
         shown = [BLANK if character == BLANK_MARK else character for character in self._characters[row].as_py()]
         costs = [cost / PER_NAT for cost in self._costs[row]]
         ends = accumulate(self._counts[row], initial=0)
         return tuple(Step(tuple(shown[a:b]), tuple(costs[a:b])) for a, b in pairwise(ends))
+
+    def __contains__(self, reading: int) -> bool:
+        """Whether they are known."""
+        return reading in self._rows
 
 
 class _Lists:

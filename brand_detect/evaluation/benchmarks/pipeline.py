@@ -470,7 +470,7 @@ def benchmark(
         given: your own clips, besides the generated one.
         before: a checkout of an earlier version to compare with.
         lengths: minutes of longer videos, even numbers, for cost and memory by length.
-        catalog: whose brands' texts labels may use.
+        catalog: labels may use any text of its brands.
         resume: keep what the last call, which broke off, has measured.
         tell: is told of every run.
         make: makes what runs the videos.

@@ -18,9 +18,10 @@ from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
 from brand_detect.domain.contracts.filter_scenes import FilteredScenes
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
-from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, TrackTexts
+from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, StoredSteps, TrackTexts, row_of_steps
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.geometry import box_of
+from brand_detect.domain.lattice import Step
 from brand_detect.domain.records import Payload
 from brand_detect.domain.tables import Row, rows_of, table
 from brand_detect.domain.text import key_of
@@ -76,15 +77,19 @@ def lines_of(payloads: Mapping[str, Payload], clip: ClipLabels) -> Iterator[Line
     assert isinstance(objects, DetectedObjects)
     assert isinstance(scenes, FilteredScenes)
     shown = _shown(objects, scenes, clip)
-    steps = {
-        row.pop("region_id"): json.dumps(row, ensure_ascii=False) if row["costs"] else CERTAIN
-        for row in rows_of(texts.steps)
-    }
-    for row in rows_of(texts.readings):
+    steps = StoredSteps(texts)
+    for reading, row in enumerate(rows_of(texts.readings)):
         if row["text"]:
             track, region = row["track_id"], row["region_id"]
-            own = steps.get(region, UNKNOWN)
+            own = _written(steps[reading])
             yield Line(clip.clip, track, region, row["text"], round(row["confidence"], 4), shown.get(track, ()), own)
+
+
+def _written(steps: Sequence[Step] | None) -> str:
+    if not steps:
+        return UNKNOWN if steps is None else CERTAIN
+    row = row_of_steps("", steps)
+    return json.dumps({name: value for name, value in row.items() if name != "region_id"}, ensure_ascii=False)
 
 
 def _shown(objects: DetectedObjects, scenes: FilteredScenes, clip: ClipLabels) -> dict[str, tuple[str, ...]]:

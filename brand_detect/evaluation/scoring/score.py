@@ -193,7 +193,7 @@ def _payload(payloads: Mapping[str, Payload], stage: str, kind: type[P]) -> P:
 def score(payloads: Mapping[str, Payload], clip: ClipLabels, catalog: BrandCatalog | None = None) -> ClipScore:
     """Score one job, given the payload of each stage, against its clip's labels.
 
-    With ``catalog``, labels may use any text of a brand.
+    With ``catalog``, a label may be a brand's name, alias or included text.
 
     Raises:
         BadInput: a stage that scoring needs is missing.

@@ -14,11 +14,14 @@ from collections.abc import Collection, Container, Iterable, Iterator, Mapping, 
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+import pyarrow as pa
 from rapidfuzz import fuzz
 
 from brand_detect.domain.contracts.run_ocr import StoredSteps, TrackTexts
 from brand_detect.domain.lattice import Lattice, lattice_of, spelled
 from brand_detect.domain.protocols import BrandIndex, Hit
+from brand_detect.domain.tables import places
 from brand_detect.domain.text import fold, key_of
 from brand_detect.stages.match_brands.joining import neighbours, paths_between
 from brand_detect.stages.match_brands.matching import Chance, Reading, rows_of
@@ -29,8 +32,8 @@ WEIGHTS = {"score": 0.93, "letters": 0.33, "confidence": 1.12, "lead": 1.44, "su
 CROWDED = 0.75
 LEAST_SCORE = 0.3  # of a rival that is no rival
 MOST_SUPPORT = 2.0
-TEXTS = 65_536  # names in so many texts are remembered
-NEIGHBOURS = 1024  # so many lines are kept while those beside them are joined with them
+REMEMBERED_TEXTS = 65_536  # most texts whose names are remembered
+KEPT_LINES = 1024  # most lines that are kept while they are joined with their neighbours
 SHORT_AT_EDGE = 5  # names of so many letters are not taken for what the picture's edge cuts off
 
 
@@ -85,18 +88,22 @@ class LexiconMatcher:
         self._spelled_out = [(brand, fold(key)) for brand, keys in spelled_out.items() for key in keys]
         self._steps = StoredSteps(texts)
         self._readings: defaultdict[str, list[tuple[Reading, int]]] = defaultdict(list)  # with their rows
-        among, columns = set(tracks), ("track_id", "text", "confidence", "char_positions", "region_id")
-        for row, (track, text, confidence, positions, region) in enumerate(rows_of(texts.readings, *columns)):
-            if track in among and any(map(str.isalpha, text)):  # a clock's 41:00 is no A-100
+        of_tracks = places(texts.readings["track_id"], tracks) >= 0
+        rows, readings = np.flatnonzero(of_tracks).tolist(), texts.readings.filter(pa.array(of_tracks))
+        read = rows_of(readings, "track_id", "text", "confidence", "char_positions", "region_id")
+        for row, (track, text, confidence, positions, region) in zip(rows, read, strict=True):
+            if any(map(str.isalpha, text)):  # a clock's 41:00 is no A-100
                 self._readings[track].append((Reading(text, confidence, positions or (), region), row))
-        self._find_spelled = lru_cache(TEXTS)(lambda text, certain: index.find_likely(spelled(text, certain)))
+        self._find_spelled = lru_cache(REMEMBERED_TEXTS)(
+            lambda text, certain: index.find_likely(spelled(text, certain))
+        )
 
     def _found(self, text: str, row: int) -> list[Hit]:
         """The names that a reading may spell. Texts whose steps are certain or unknown are looked up once each."""
         steps = self._steps[row]
-        return (
-            self._index.find_likely(lattice_of(text, steps)) if steps else self._find_spelled(text, steps is not None)
-        )
+        if steps:
+            return self._index.find_likely(lattice_of(text, steps))
+        return self._find_spelled(text, steps is not None)
 
     def _lattice(self, text: str, row: int) -> Lattice:
         steps = self._steps[row]
@@ -128,7 +135,7 @@ class LexiconMatcher:
         nexts, _ = neighbours(regions, tracks, among)
         best = {t: max(self._readings[t], key=lambda read: read[0].confidence) for t in among if t in self._readings}
         near = dict.fromkeys(t for first, others in nexts.items() for t in (first, *others) if t in best)
-        lattice = lru_cache(NEIGHBOURS)(lambda track: self._lattice(best[track][0].text, best[track][1]))
+        lattice = lru_cache(KEPT_LINES)(lambda track: self._lattice(best[track][0].text, best[track][1]))
         ends = {t: self._index.may_hold(lattice(t)) for t in near}
         begin = [t for t in nexts if t in ends and ends[t][0]]
         found: list[Likely] = []

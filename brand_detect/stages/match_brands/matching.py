@@ -14,7 +14,7 @@ import pyarrow as pa
 from rapidfuzz.distance import Levenshtein
 
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
-from brand_detect.domain.contracts.run_ocr import TrackTexts
+from brand_detect.domain.contracts.run_ocr import StoredSteps, TrackTexts
 from brand_detect.domain.contracts.verdicts import Rule
 from brand_detect.domain.protocols import BrandIndex, Hit
 from brand_detect.domain.text import Line, fold, key_of, line_of
@@ -242,11 +242,11 @@ def _stands_in(key: str, text: str) -> bool:
 def readings_of(texts: TrackTexts) -> dict[str, list[Reading]]:
     """Each track's text, then its alternatives of the same words, each in its most confident reading."""
     known: dict[tuple[str, str], Reading] = {}
-    with_steps = set(texts.steps["region_id"].to_pylist())
+    steps = StoredSteps(texts)
     columns = ("track_id", "text", "confidence", "char_positions", "region_id")
-    for track, text, confidence, positions, region in rows_of(texts.readings, *columns):
+    for row, (track, text, confidence, positions, region) in enumerate(rows_of(texts.readings, *columns)):
         if (track, text) not in known or confidence > known[track, text].confidence:
-            known[track, text] = Reading(text, confidence, positions or (), region, region in with_steps)
+            known[track, text] = Reading(text, confidence, positions or (), region, row in steps)
     found: dict[str, list[Reading]] = {}
     columns = ("track_id", "text", "confidence", "alternatives")
     for track, text, confidence, alternatives in rows_of(texts.texts, *columns):

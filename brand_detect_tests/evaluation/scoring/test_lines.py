@@ -125,6 +125,21 @@ def test_what_the_reader_told_of_a_line_counts_after_it_was_in_a_file(tmp_path: 
     assert found == {("a",), ("c",)}, "a reader that is certain of M read no N"
 
 
+def test_each_reading_of_a_region_has_its_own_steps():
+    a, said = region(0, "a"), "ROLEX"
+    told = [[Step((letter, other), (0.0, 1.0)) for letter in said] for other in "PB"]
+    payloads = {
+        "run_ocr": texts([], [reading(a, said, 0.9)] * 2, [row_of_steps(a["region_id"], steps) for steps in told]),
+        "detect_objects": detected([a], SCENES),
+        "filter_scenes": SCENES,
+    }
+    first, second = lines_of(payloads, ClipLabels("a.mp4", 1.0, ()))
+    assert (json.loads(first.steps)["characters"], json.loads(second.steps)["characters"]) == (
+        "RPOPLPEPXP",
+        "RBOBLBEBXB",
+    )
+
+
 def test_a_clip_without_boxes_may_show_its_brands_on_any_line():
     a, b = region(0, "a"), region(0, "b")
     payloads = {

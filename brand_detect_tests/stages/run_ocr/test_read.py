@@ -1,6 +1,9 @@
 """A scripted reader over crops whose pixels say which crop they are."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACK_EMBEDDINGS, TRACKS, DetectedObjects
@@ -357,6 +360,10 @@ def test_each_reading_of_a_region_has_its_own_steps():
     rows = [row_of_steps("a-0", at_first), row_of_steps("a-0", later)]
     texts = TrackTexts(table(READINGS, readings), TEXTS.empty_table(), table(STEPS, rows))
     assert stored_steps(texts) == {"a-0": [at_first, None, later]}
+    sliced = pa.concat_tables([texts.steps.slice(0, 1), texts.steps.slice(1, 1)])
+    assert stored_steps(replace(texts, steps=sliced)) == {"a-0": [at_first, None, later]}
+    assert stored_steps(replace(texts, steps=sliced.slice(1, 1))) == {"a-0": [None] * 3}, "whose they are is unknown"
+    assert stored_steps(replace(texts, steps=STEPS.empty_table())) == {"a-0": [None] * 3}
 
 
 def stored_steps(texts):

@@ -140,20 +140,29 @@ class LexiconMatcher:
         begin = [t for t in nexts if t in ends and ends[t][0]]
         found: list[Likely] = []
         for path in paths_between(nexts, begin, lambda t: t in ends and bool(ends[t][1])):
-            if all(t in ends for t in path):
-                lattices = [lattice(t) for t in path]
-                hits = self._index.find_joined(lattices, ends[path[0]][0], ends[path[-1]][1])
-                if len(path) == 2:
-                    hits += self._index.find_abridged(*lattices)
-                read = [best[t][0] for t in path]
-                reading = Reading(" ".join(r.text for r in read), min(r.confidence for r in read))
-                if likely := self._likeliest(path, [(reading, hit) for hit in hits]):
+            if ends.keys() >= set(path):
+                lattices, readings = [lattice(t) for t in path], [best[t][0] for t in path]
+                if likely := self._join(path, readings, lattices, ends[path[0]][0], ends[path[-1]][1]):
                     found.append(likely)
         used: set[str] = set()
         for likely in sorted(found, key=lambda one: (-one.probability, one.tracks)):
             if used.isdisjoint(likely.tracks):
                 used.update(likely.tracks)
                 yield likely
+
+    def _join(
+        self,
+        path: tuple[str, ...],
+        readings: Sequence[Reading],
+        lattices: Sequence[Lattice],
+        begins: Collection[str],
+        ends: Collection[str],
+    ) -> Likely | None:
+        hits = self._index.find_joined(lattices, begins, ends)
+        if len(path) == 2:
+            hits += self._index.find_abridged(*lattices)
+        reading = Reading(" ".join(r.text for r in readings), min(r.confidence for r in readings))
+        return self._likeliest(path, [(reading, hit) for hit in hits])
 
     def _likeliest(self, tracks: tuple[str, ...], found: Iterable[tuple[Reading, Hit]]) -> Likely | None:
         """The brand with the highest probability among what is ``found`` in readings of ``tracks``."""

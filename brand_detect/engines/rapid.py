@@ -66,8 +66,8 @@ class RapidTextDetector:
     """PP-OCR's text detector: one region of kind ``text`` per line of text.
 
     The picture is searched twice: at full size for small print, and at a third of it for letters so large that the
-    network misses them as shapes, which costs a fifth more. A picture that a panning camera may have blurred is
-    searched once more, squeezed to less than half its width: the network finds narrow letters, not wide soft ones.
+    network misses them as shapes, which costs a fifth more. A whole picture that a panning camera may have blurred
+    is searched once more, squeezed to less than half its width: the network finds narrow letters, not wide soft ones.
     Parts of a picture up to ``SMALL_PX`` are searched once: letters as large as they are may be missed there.
 
     Args:
@@ -94,17 +94,16 @@ class RapidTextDetector:
         height, width = image.shape[:2]
         scale = max(1.0, SHORTEST_SIDE_PX / min(height, width))
         scale = min(scale, self._longest_side_px / max(height, width))
-        is_large = max(height, width) * scale > SHORTEST_SIDE_PX
-        others = [(scale / COARSE, scale / COARSE)] if is_large else []
-        if is_large and _is_soft_along_rows(image):
-            others.append((scale * SQUEEZED[0], scale * SQUEEZED[1]))
         found: list[Region] = []
         for window in windows(areas or [Area(0, 0, width, height)], width, height, scale):
             is_whole = window == Area(0, 0, width, height)
             fine = self._search(image, window, (scale, scale), one_size=self._one_size and is_whole)
             is_small = max(window.right - window.left, window.bottom - window.top) * scale <= SMALL_PX
-            for size in () if is_small else others:
-                fine += _not_covered(self._search(image, window, size), fine)
+            if max(height, width) * scale > SHORTEST_SIDE_PX and not is_small:
+                fine += _not_covered(self._search(image, window, (scale / COARSE, scale / COARSE)), fine)
+                if is_whole and _is_soft_along_rows(image):
+                    squeezed = (scale * SQUEEZED[0], scale * SQUEEZED[1])
+                    fine += _not_covered(self._search(image, window, squeezed), fine)
             found += _not_covered(fine, found)
         return found
 

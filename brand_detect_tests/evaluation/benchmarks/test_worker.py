@@ -98,7 +98,10 @@ def test_a_run_that_ctrl_c_ends_leaves_no_timer(home: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     videos.close()
-    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    for timer in timers:
+        timer.join(5.0)  # its thread outlives ``cancel`` for a moment
+    assert not any(timer.is_alive() for timer in timers)
 
 
 def test_the_first_report_finds_no_state_and_the_second_that_of_the_first(tmp_path: Path) -> None:

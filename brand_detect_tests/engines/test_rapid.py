@@ -126,7 +126,9 @@ def test_text_in_two_windows_is_found_once(picture, detector):
     assert len(detector.detect(picture, areas)) == len(WORDS)
 
 
-def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(detector, monkeypatch):
+@pytest.fixture
+def sides(detector, monkeypatch):
+    """Height and width of each input of the detector's network, which finds nothing."""
     sides: list[tuple[int, int]] = []
 
     def seen(batches, _):
@@ -134,6 +136,10 @@ def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(
         return [[]]
 
     monkeypatch.setattr(detector._net, "map", seen)
+    return sides
+
+
+def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(detector, sides):
     detector.detect(np.zeros((1080, 1920, 3), np.uint8))
     assert sides == [(1152, 1984), (416, 704)]
     sides.clear()
@@ -141,14 +147,7 @@ def test_only_where_letters_may_be_large_is_the_picture_searched_at_a_third_too(
     assert sorted(sides) == [(160, 704), (384, 704), (384, 1984)]
 
 
-def test_a_picture_that_a_panning_camera_blurred_is_also_searched_squeezed(detector, monkeypatch):
-    sides: list[tuple[int, int]] = []
-
-    def seen(batches, _):
-        sides.append(batches[0].shape[1:3])
-        return [[]]
-
-    monkeypatch.setattr(detector._net, "map", seen)
+def test_a_picture_that_a_panning_camera_blurred_is_also_searched_squeezed(detector, sides):
     picture = np.full((1080, 1920, 3), 40, np.uint8)
     cv2.putText(picture, "EMIRATES", (300, 600), cv2.FONT_HERSHEY_SIMPLEX, 6, (240, 240, 240), 14, cv2.LINE_AA)
     panned = cv2.blur(picture, (61, 1))
@@ -165,8 +164,11 @@ def test_a_picture_that_a_panning_camera_blurred_is_also_searched_squeezed(detec
 
 def test_text_in_a_squeezed_picture_is_found_once(picture, detector, reader):
     panned = cv2.blur(cv2.resize(picture, None, fx=2, fy=2), (15, 1))
+    with patch.object(detector, "_search", wraps=detector._search) as searched:
+        found = detector.detect(panned)
+    assert searched.call_count == 3
+    assert len(found) == len(WORDS)
     assert sorted(read(panned, detector, reader)) == sorted(WORDS)
-    assert len(detector.detect(panned)) == len(WORDS)
 
 
 def test_what_is_found_in_a_squeezed_picture_is_where_it_is_in_the_picture(picture, detector):

@@ -80,46 +80,6 @@ print("torch" in sys.modules, telemetry_utils.tm.__name__)
     assert not (tmp_path / "intel").exists()
 
 
-def test_where_no_other_process_can_convert_this_one_does(tmp_path: Path):
-    killed = tmp_path / "killed"
-    killed.write_text("#!/bin/sh\nexit 137\n")
-    killed.chmod(0o700)
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / ".state").touch()  # no folder of compiled networks can be made in it
-    script = """
-import os, sys
-from contextlib import nullcontext
-from unittest.mock import patch
-from brand_detect.engines import onnx
-from brand_detect.engines.logo_embedder import BuiltInLogoEmbedder
-broken = [
-    nullcontext(),
-    patch.object(onnx, "read_compiled", lambda _: None),
-    patch("sys.executable", "/nowhere/python"),
-    patch.object(onnx, "COMPILED_WITHIN_S", 0.01),
-    patch("sys.executable", sys.argv[2]),
-]
-for n, fault in enumerate(broken):
-    onnx._queue_of.cache_clear()
-    os.environ["DAGSTER_HOME"] = f"{sys.argv[1]}/{n}"
-    with fault:
-        BuiltInLogoEmbedder()
-print("torch" in sys.modules)
-"""
-    command = [sys.executable, "-c", script, str(tmp_path), str(killed)]
-    alone = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
-    assert alone.stdout.split() == ["True"], alone.stderr
-    told = [line.partition("is compiled in this process: ")[2] for line in alone.stderr.splitlines()]
-    assert [why.replace(f"{tmp_path}/", "") for why in told if why] == [
-        "0/.state/compiled cannot be written",
-        "1/.state/compiled does not keep it",
-        "[Errno 2] No such file or directory: '/nowhere/python'",
-        "no end within 0.01 s",
-        "exit status 137, ",
-    ]
-    assert "sys.path" not in alone.stderr
-
-
 def test_both_towers_count(embedder: BuiltInLogoEmbedder):
     vectors = embedder.encode(distractors()[:20])
     drawn, pretrained = (np.linalg.norm(part, axis=1) for part in np.hsplit(vectors, 2))

@@ -77,8 +77,9 @@ def edge_contrast(image: Image, boxes: Boxes) -> NDArray[np.float64]:
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    edges = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)).clip(0, 255)
-    total = cv2.integral(edges)
+    along, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+    # OpenCV's magnitude differs in the last bit with where the pictures lie in memory
+    total = cv2.integral(np.sqrt(along * along + down * down).clip(0, 255))
     height, width = grey.shape
 
     def sums(b: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -45,6 +45,19 @@ def test_edges_inside_count_for_a_box_and_edges_around_against_it():
     assert off == pytest.approx(0, abs=10)
 
 
+def test_scores_are_equal_to_the_last_bit_wherever_pictures_lie_in_memory():
+    """Scores are part of a checkpoint's data version."""
+    noise = np.random.default_rng(0).integers(0, 255, (100, 160, 3), np.uint8)
+    boxes = np.array([[10, 10, 150, 90]], float)
+
+    def scored(n: int) -> bytes:
+        kept.append(np.empty(16 * n, np.uint8))  # what is allocated next lies elsewhere
+        return edge_contrast(noise, boxes).tobytes()
+
+    kept: list[np.ndarray] = []
+    assert len({scored(n) for n in range(100)}) == 1
+
+
 def test_components_are_boxes_with_their_ends():
     mask = np.zeros((20, 30), np.uint8)
     mask[2:5, 3:9] = 1

@@ -1,5 +1,5 @@
 """The real engines on generated footage, scored against its truth and replayed from ``match_brands``: a clip of four
-brands, and under ``make test-slow`` that of ``make demo``.
+brands, and under ``make test-slow`` that of ``make demo``, which also gives equal data in every run.
 """
 
 from pathlib import Path
@@ -59,3 +59,15 @@ def test_the_brands_are_found_and_a_replay_does_not_look_again(
         assert sum(stricter.brands["seconds"].to_pylist()) < sum(before.brands["seconds"].to_pylist())
         page = services.store.read(again.ref("compile_report"), "report.html").decode()
         assert all(row["brand"] in page for row in stricter.brands.to_pylist())
+
+
+@pytest.mark.slow
+def test_equal_recipes_give_equal_data(tmp_path: Path):
+    clip = tmp_path / "sample.mp4"
+    sample_once(clip, Scenario())
+    services = Services.of(Settings(store_root=str(tmp_path / "store"), media_roots=(str(tmp_path),)))
+    with dg.DagsterInstance.local_temp(str(home_in(tmp_path))) as instance:
+        runner = Runner(build_definitions(services), services, instance)
+        runs = [runner.submit(str(clip), job_id=job_id) for job_id in ("first", "second", "third")]
+    for stage in LINE[1:]:  # job_request has the job's id
+        assert len({run.manifest(stage).data_version for run in runs}) == 1, stage

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -11,13 +12,16 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 
 from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
 from brand_detect.domain.catalog import OWN_LIST, Brand, BrandCatalog, BrandKind, Exemplar
+from brand_detect.domain.disk_cache import read_cached, write_cached
 from brand_detect.domain.errors import BadInput, Permanent, Transient
 from brand_detect.domain.protocols import Artwork
+from brand_detect.domain.settings import state_dir
 from brand_detect.domain.text import brand_id_of, key_of
 
 LEARNED, IMPORTED = "learned.yaml", "simple-icons.yaml"
@@ -38,6 +42,7 @@ LOGOS = _DATA / "logos"
 """Folder of all packaged logos."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
+_EVERYDAY = _DATA / "everyday_words.txt"
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
@@ -52,6 +57,10 @@ _CODES = (
 )
 COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
+LONG_BYTES = 200_000
+"""Size of lists from which what was read is cached: 2,000 brands, which take 0.1 s to read; 54,000 take 4 s."""
+MAX_CACHED = 8
+"""Most files in that cache, of 8 MB each for 54,000 brands."""
 _STORED = TypeAdapter(list[Brand])
 _Read = tuple[bytes, str]
 """A list's content and its name."""
@@ -114,6 +123,25 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
+class _Merged:
+    """The brands of all lists of a catalogue, without exemplars, and the logos listed for them: of which brand, where,
+    and the path; those of the user's own lists first."""
+
+    brands: tuple[Brand, ...]
+    logos: tuple[tuple[str, Entry, str], ...]
+
+    def to_json(self) -> bytes:
+        logos = [(brand, entry.source, entry.line, entry.cells, logo) for brand, entry, logo in self.logos]
+        return _canonical({"brands": [_plain(brand) for brand in self.brands], "logos": logos})
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "_Merged":
+        stored = json.loads(data)
+        logos = ((brand, Entry(source, line, cells), logo) for brand, source, line, cells, logo in stored["logos"])
+        return cls(tuple(_STORED.validate_python(stored["brands"])), tuple(logos))
+
+
+@dataclass(frozen=True, eq=False)
 class _Listed:
     """A brand with its entry and the logos listed for it."""
 
@@ -148,11 +176,41 @@ def load_catalog(
 
 
 @lru_cache(maxsize=2)  # a list is read before and after each change
-def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> tuple[_Listed, ...]:
+def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
+    """What the lists hold; of long ones, what this or another process made of the same bytes before."""
+    if sum(len(data) for data, _ in (*own, *layers)) < LONG_BYTES:
+        return _read_lists(own, layers)
+    made_from = hashlib.sha256(_rules())
+    for data, source in (*own, (b"", ""), *layers):
+        made_from.update(repr((source, len(data))).encode() + data)
+    file = lists_dir() / f"{made_from.hexdigest()[:32]}.json"
+    if (stored := read_cached(file)) is not None:
+        return _Merged.from_json(stored)
+    merged = _read_lists(own, layers)
+    write_cached(file, merged.to_json(), MAX_CACHED)
+    return merged
+
+
+def lists_dir() -> Path:
+    """Where long lists are cached as they were read; safe to delete at any time."""
+    return state_dir() / "lists"
+
+
+@cache
+def _rules() -> bytes:
+    """Digest of the code, words and libraries that make brands of a list."""
+    package = Path(__file__).parents[1]
+    made_by = sorted([*package.glob("catalog/*.py"), *package.glob("domain/*.py"), _EVERYDAY])
+    versions = f"{yaml.__version__} {unicodedata.unidata_version}"
+    return hashlib.sha256(b"".join(file.read_bytes() for file in made_by) + versions.encode()).digest()
+
+
+def _read_lists(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
     listed = _checked(entry for data, source in own for entry in entries_of(data, source))
     for data, source in layers:
         listed = _with_layer(listed, entries_of(data, source))
-    return tuple(listed)
+    logos = [(item.brand.brand_id, entry, logo) for item in listed for entry, logo in item.logos]
+    return _Merged(tuple(item.brand for item in listed), tuple(sorted(logos, key=lambda n: n[1].source in LAYERS)))
 
 
 @cache
@@ -206,7 +264,7 @@ def _stored(data: bytes) -> BrandCatalog:
 @cache
 def everyday_words() -> frozenset[str]:
     """Keys of words common in ordinary text: a brand of that name matches only as a whole line."""
-    text = _DATA.joinpath("everyday_words.txt").read_text(encoding="utf-8")
+    text = _EVERYDAY.read_text(encoding="utf-8")
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 
@@ -317,49 +375,44 @@ def _added(own: Brand, layer: Brand, free: set[str]) -> Brand:
     )
 
 
-def _with_pictures(listed: tuple[_Listed, ...], folder: Path, artwork: Artwork | None) -> LoadedCatalog:
+def _with_pictures(merged: _Merged, folder: Path, artwork: Artwork | None) -> LoadedCatalog:
     """Adds the exemplars to their brands."""
     folder = folder.resolve()
-    return _pictured(listed, tuple(read_exemplar(folder, logo, entry, artwork) for _, entry, logo in _logos(listed)))
-
-
-def _logos(listed: Sequence[_Listed]) -> list[tuple[_Listed, Entry, str]]:
-    """The logos of the brands, those of the user's own lists first."""
-    named = [(item, entry, logo) for item in listed for entry, logo in item.logos]
-    return sorted(named, key=lambda n: n[1].source in LAYERS)
+    return _pictured(merged, tuple(read_exemplar(folder, logo, entry, artwork) for _, entry, logo in merged.logos))
 
 
 @lru_cache(maxsize=2)
-def _pictured(listed: tuple[_Listed, ...], read: tuple[tuple[Exemplar, Path], ...]) -> LoadedCatalog:
+def _pictured(merged: _Merged, read: tuple[tuple[Exemplar, Path], ...]) -> LoadedCatalog:
     """The list with its logos, as they were ``read``; each belongs to one brand."""
-    owners: dict[str, tuple[_Listed, Entry]] = {}
+    names = {brand.brand_id: brand.name for brand in merged.brands}
+    owners: dict[str, tuple[str, Entry]] = {}
     where: dict[str, Path] = {}
     logos: set[Path] = set()
     found: defaultdict[str, set[Exemplar]] = defaultdict(set)
     given: set[str] = set()
-    for (item, entry, logo), (exemplar, file) in zip(_logos(listed), read, strict=True):
+    for (brand_id, entry, logo), (exemplar, file) in zip(merged.logos, read, strict=True):
         logos.add(file)
-        other, other_entry = owners.setdefault(exemplar.exemplar_id, (item, entry))
-        if other is not item:
+        other, other_entry = owners.setdefault(exemplar.exemplar_id, (brand_id, entry))
+        if other != brand_id:
             if entry.source in LAYERS:
                 continue  # the stronger list wins
-            what = f"the logo {logo} of {item.brand.name!r} is also a picture of {other.brand.name!r}"
+            what = f"the logo {logo} of {names[brand_id]!r} is also a picture of {names[other]!r}"
             raise entry.bad(f"{what} on {other_entry.seen_from(entry)}", "list it for one of them only")
         where.setdefault(exemplar.exemplar_id, file)
-        found[item.brand.brand_id].add(exemplar)
+        found[brand_id].add(exemplar)
         if not _is_true(entry, "packaged"):
-            given.add(item.brand.brand_id)
+            given.add(brand_id)
     brands = (
         replace(
-            item.brand,
-            exemplars=tuple(sorted(found[brand_id], key=lambda e: e.exemplar_id)),
-            packaged=brand_id not in given,
+            brand,
+            exemplars=tuple(sorted(found[brand.brand_id], key=lambda e: e.exemplar_id)),
+            packaged=brand.brand_id not in given,
         )
-        if (brand_id := item.brand.brand_id) in found
-        else replace(item.brand, packaged=False)
-        if item.brand.packaged
-        else item.brand
-        for item in listed
+        if brand.brand_id in found
+        else replace(brand, packaged=False)
+        if brand.packaged
+        else brand
+        for brand in merged.brands
     )
     return LoadedCatalog(_catalog(brands), where, frozenset(logos))
 

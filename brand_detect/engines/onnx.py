@@ -4,7 +4,6 @@ import copy
 import hashlib
 import io
 import logging
-import os
 import pickle
 import re
 import subprocess
@@ -17,11 +16,11 @@ from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from brand_detect.domain.disk_cache import can_write, read_cached, write_cached
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.params import Precision
 from brand_detect.domain.settings import state_dir
@@ -245,7 +244,7 @@ class _Plan:
 
     def from_cache(self) -> Any:
         """The compiled network; None if the cache lacks it, or holds one that this build of OpenVINO cannot import."""
-        stored = read_compiled(self._file)
+        stored = read_cached(self._file)
         if stored is not None:
             with suppress(RuntimeError):
                 return self._core.import_model(io.BytesIO(stored), "CPU", self._config)
@@ -264,7 +263,7 @@ class _Plan:
             model.reshape(list(self.shape))
         net = self._core.compile_model(model, "CPU", self._config)
         with suppress(RuntimeError):
-            write_compiled(self._file, net.export_model().getvalue())
+            write_cached(self._file, net.export_model().getvalue(), MAX_COMPILED)
         return net
 
     def compile_elsewhere(self) -> Any:
@@ -337,39 +336,3 @@ def _queue_of(plan: _Plan) -> Any:
 def compiled_dir() -> Path:
     """Where compiled networks are cached; safe to delete at any time."""
     return state_dir() / "compiled"
-
-
-def read_compiled(file: Path) -> bytes | None:
-    """A compiled network from the cache; None if it is missing or damaged."""
-    with suppress(OSError):
-        stored = file.read_bytes()
-        if hashlib.sha256(stored[32:]).digest() == stored[:32]:
-            with suppress(OSError):
-                os.utime(file)  # the oldest are those not used for longest
-            return stored[32:]
-    return None
-
-
-def can_write(file: Path) -> bool:
-    """Whether the cache takes ``file``."""
-    with suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.access(file.parent, os.W_OK)
-
-
-def write_compiled(file: Path, network: bytes) -> None:
-    """Adds a compiled network to the cache, behind its sha256, and removes the oldest files above ``MAX_COMPILED``.
-
-    A folder that cannot be written costs only time: the next process compiles again.
-    """
-    part = file.with_name(f".{uuid4().hex}")
-    with suppress(OSError):
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            part.touch(mode=0o600)
-            part.write_bytes(hashlib.sha256(network).digest() + network)
-            part.replace(file)  # atomic: other processes read the whole file or none
-        finally:
-            part.unlink(missing_ok=True)
-        for old in sorted(file.parent.iterdir(), key=lambda f: -f.stat().st_mtime)[MAX_COMPILED:]:
-            old.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from brand_detect.domain.errors import Permanent
 from brand_detect.domain.geometry import box_iou, boxes_of
 from brand_detect.domain.params import Precision
 from brand_detect.engines import onnx
-from brand_detect.engines.onnx import OnnxNet, quantised, read_compiled, write_compiled
+from brand_detect.engines.onnx import OnnxNet, quantised
 from brand_detect.engines.rapid import DETECTOR, READER, RapidTextDetector, model_file
 from brand_detect.evaluation.synthetic.drawing import brand_of, sponsor_wall
 
@@ -124,38 +124,6 @@ def test_a_second_process_does_not_compile_again(tmp_path: Path):
     run(tmp_path, READS, "without compiling")
 
 
-def test_a_damaged_file_is_not_loaded(tmp_path: Path):
-    file = tmp_path / "net.blob"
-    write_compiled(file, b"a compiled network")
-    whole = file.read_bytes()
-    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:10], b""):
-        file.write_bytes(damaged)
-        assert read_compiled(file) is None
-
-
-def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path):
-    (tmp_path / "file").touch()
-    write_compiled(tmp_path / "file" / "net.blob", b"a compiled network")
-    (tmp_path / "net.blob").mkdir()
-    write_compiled(tmp_path / "net.blob", b"a compiled network")
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["file", "net.blob"]  # no half-written file stays
-    assert read_compiled(tmp_path / "net.blob") is None
-
-
-def test_the_cache_is_bounded(tmp_path: Path):
-    files = [tmp_path / f"{n}.blob" for n in range(onnx.MAX_COMPILED + 3)]
-    for n, file in enumerate(files):
-        write_compiled(file, b"net")
-        os.utime(file, (n, n))
-    assert sorted(tmp_path.iterdir()) == sorted(files[3:])
-    read_compiled(files[3])  # used again
-    write_compiled(tmp_path / "new.blob", b"net")
-    assert files[3].exists()
-    assert not files[4].exists()
-    assert read_compiled(files[0]) is None
-    assert read_compiled(files[-1]) == b"net"
-
-
 def brightness(_: Path) -> Any:
     """A network that is converted at once: pictures to their brightness."""
     import openvino.opset13 as ops
@@ -183,7 +151,7 @@ def test_where_no_other_process_can_convert_this_one_does(
     (tmp_path / "closed" / ".state").touch()  # no folder of compiled networks can be made in it
     assert told("closed") == [f"{tmp_path}/closed/.state/compiled cannot be written"]
     with monkeypatch.context() as patched:
-        patched.setattr(onnx, "read_compiled", lambda _: None)
+        patched.setattr(onnx, "read_cached", lambda _: None)
         assert told("forgets") == [f"{tmp_path}/forgets/.state/compiled does not keep it"]
     with monkeypatch.context() as patched:
         patched.setattr(onnx, "COMPILED_WITHIN_S", 0.01)

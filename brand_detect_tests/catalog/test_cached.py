@@ -1,0 +1,102 @@
+"""Long lists are read once per machine: what was made of the same bytes is cached."""
+
+from pathlib import Path
+
+import pytest
+
+from brand_detect.catalog import load_catalog, source
+from brand_detect.catalog.source import LoadedCatalog, lists_dir
+from brand_detect.domain.errors import BadInput
+from brand_detect.engines.artwork import VectorAndPixelArtwork
+from brand_detect_tests.support.logos import svg, write
+
+OURS = "- {name: Acme, logos: [logos/acme.svg]}\n- {name: Rolex, aliases: [Oyster], sports: [tennis], rare: true}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue that counts as long, and an empty cache."""
+    monkeypatch.setattr(source, "LONG_BYTES", 0)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    files: dict[str, str | bytes] = {
+        "brands.yaml": OURS,
+        "simple-icons.yaml": "- {name: Rolex, logos: [logos/rolex.svg], owner: Wilsdorf, packaged: true}\n",
+        "logos/acme.svg": svg("disc"),
+        "logos/rolex.svg": svg("triangle"),
+    }
+    return write(tmp_path / "catalogue", files)
+
+
+def loaded(folder: Path) -> LoadedCatalog:
+    """As another process reads it."""
+    source._merged.cache_clear()
+    return load_catalog(str(folder), VectorAndPixelArtwork())
+
+
+@pytest.fixture
+def unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedCatalog:
+    """The catalogue as it was read; from now on none can be."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("a list is read again")
+
+    before = loaded(folder)
+    monkeypatch.setattr(source, "entries_of", never)
+    return before
+
+
+def test_a_second_process_does_not_read_the_lists_again(folder: Path, unread: LoadedCatalog):
+    assert loaded(folder) == unread
+    assert [len(brand.exemplars) for brand in unread.catalog.brands] == [1, 1]
+
+
+def test_the_pictures_are_read_each_time(folder: Path, unread: LoadedCatalog):
+    (folder / "logos" / "rolex.svg").write_bytes(svg("cross"))
+    changed = loaded(folder).catalog
+    assert changed.version != unread.catalog.version
+    (folder / "logos" / "rolex.svg").write_bytes((folder / "logos" / "acme.svg").read_bytes())
+    assert [len(brand.exemplars) for brand in loaded(folder).catalog.brands] == [1, 0]  # the stronger list's
+    (folder / "logos" / "acme.svg").unlink()
+    with pytest.raises(BadInput, match=r"brands\.yaml, line 1: the logo logos/acme\.svg"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("file", ["brands.yaml", "simple-icons.yaml"])
+def test_a_list_that_changed_is_read_again(folder: Path, file: str):
+    before = loaded(folder).catalog
+    with (folder / file).open("a") as more:
+        more.write("- Zymvora\n")
+    assert {brand.name for brand in loaded(folder).catalog.brands} == {brand.name for brand in before.brands} | {
+        "Zymvora"
+    }
+
+
+@pytest.mark.usefixtures("unread")
+def test_other_code_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(source, "_rules", lambda: b"of another release")
+    with pytest.raises(AssertionError, match="read again"):
+        loaded(folder)
+
+
+@pytest.mark.usefixtures("unread")
+def test_what_is_damaged_is_made_again(folder: Path):
+    [file] = lists_dir().iterdir()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(AssertionError, match="read again"):
+        loaded(folder)
+
+
+def test_short_lists_are_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(source, "LONG_BYTES", 200_000)
+    loaded(folder)
+    assert not lists_dir().exists()
+
+
+def test_two_brands_of_one_picture_are_refused_from_the_cache_too(folder: Path):
+    (folder / "brands.yaml").write_text(f"{OURS}- {{name: Widgets, logos: [logos/widgets.svg]}}\n")
+    (folder / "logos" / "widgets.svg").write_bytes(svg("disc"))
+    for _ in ("as it is read", "from the cache"):
+        with pytest.raises(
+            BadInput, match=r"line 3: the logo logos/widgets\.svg of 'Widgets' is also a picture of 'Acme'"
+        ):
+            loaded(folder)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from brand_detect.catalog.entries import SUFFIXES, Entry, entries_of, without_gc
+from brand_detect.catalog.entries import SUFFIXES, YAML, Entry, entries_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, read_exemplar
 from brand_detect.domain.catalog import OWN_LIST, Brand, BrandCatalog, BrandKind, Exemplar
 from brand_detect.domain.disk_cache import read_cached, write_cached
@@ -42,7 +42,6 @@ LOGOS = _DATA / "logos"
 """Folder of all packaged logos."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
-_EVERYDAY = _DATA / "everyday_words.txt"
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
@@ -58,9 +57,21 @@ _CODES = (
 COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
 LONG_BYTES = 200_000
-"""Size of lists from which what was read is cached: 2,000 brands, which take 0.1 s to read; 54,000 take 4 s."""
+"""Lists of at least this size are cached as they were read: some 2,000 brands, for which that takes 0.1 s."""
 MAX_CACHED = 8
 """Most files in that cache, of 8 MB each for 54,000 brands."""
+_MADE_BY = (
+    "catalog/source.py",
+    "catalog/entries.py",
+    "domain/catalog.py",
+    "domain/text.py",
+    "catalog/data/everyday_words.txt",
+)
+_READERS = hashlib.sha256(
+    b"".join(Path(__file__).parents[1].joinpath(file).read_bytes() for file in _MADE_BY)
+    + f"{YAML.__name__} {yaml.__version__} {unicodedata.unidata_version}".encode()
+).digest()
+"""The code, words and libraries that make brands of a list, as this process has them."""
 _STORED = TypeAdapter(list[Brand])
 _Read = tuple[bytes, str]
 """A list's content and its name."""
@@ -177,10 +188,10 @@ def load_catalog(
 
 @lru_cache(maxsize=2)  # a list is read before and after each change
 def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
-    """What the lists hold; of long ones, what this or another process made of the same bytes before."""
+    """What the lists hold. Long lists come from the cache if any process has read the same bytes, be it as a draft."""
     if sum(len(data) for data, _ in (*own, *layers)) < LONG_BYTES:
         return _read_lists(own, layers)
-    made_from = hashlib.sha256(_rules())
+    made_from = hashlib.sha256(_READERS)
     for data, source in (*own, (b"", ""), *layers):
         made_from.update(repr((source, len(data))).encode() + data)
     file = lists_dir() / f"{made_from.hexdigest()[:32]}.json"
@@ -194,15 +205,6 @@ def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
 def lists_dir() -> Path:
     """Where long lists are cached as they were read; safe to delete at any time."""
     return state_dir() / "lists"
-
-
-@cache
-def _rules() -> bytes:
-    """Digest of the code, words and libraries that make brands of a list."""
-    package = Path(__file__).parents[1]
-    made_by = sorted([*package.glob("catalog/*.py"), *package.glob("domain/*.py"), _EVERYDAY])
-    versions = f"{yaml.__version__} {unicodedata.unidata_version}"
-    return hashlib.sha256(b"".join(file.read_bytes() for file in made_by) + versions.encode()).digest()
 
 
 def _read_lists(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
@@ -264,7 +266,7 @@ def _stored(data: bytes) -> BrandCatalog:
 @cache
 def everyday_words() -> frozenset[str]:
     """Keys of words common in ordinary text: a brand of that name matches only as a whole line."""
-    text = _EVERYDAY.read_text(encoding="utf-8")
+    text = _DATA.joinpath("everyday_words.txt").read_text(encoding="utf-8")
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 

@@ -1,4 +1,7 @@
-"""Files that only save time: what they hold can be made again, and they may be deleted at any time."""
+"""Files that only save time: what they hold can be made again, and they may be deleted at any time.
+
+Their sha256 detects damage, not tampering: who may write to the folder is trusted.
+"""
 
 import hashlib
 import os
@@ -19,14 +22,15 @@ def read_cached(file: Path) -> bytes | None:
 
 
 def can_write(file: Path) -> bool:
-    """Whether the cache takes ``file``."""
+    """Whether the cache takes ``file``; makes its folder."""
     with suppress(OSError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return file.parent.is_dir() and os.access(file.parent, os.W_OK)
+        return os.access(file.parent, os.W_OK)
+    return False
 
 
 def write_cached(file: Path, content: bytes, most: int) -> None:
-    """Adds a file behind its sha256, and removes the oldest of its folder above ``most``.
+    """Writes ``content`` after its sha256, and removes the folder's oldest files beyond ``most``.
 
     A folder that cannot be written costs only time: the next process makes the content again.
     """

@@ -78,7 +78,7 @@ def edge_contrast(image: Image, boxes: Boxes) -> NDArray[np.float64]:
 
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     along, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
-    # OpenCV's magnitude differs in the last bit with where the pictures lie in memory
+    # OpenCV's magnitude rounds differently depending on where the pictures lie in memory
     total = cv2.integral(np.sqrt(along * along + down * down).clip(0, 255))
     height, width = grey.shape
 

@@ -33,13 +33,13 @@ def loaded(folder: Path) -> LoadedCatalog:
     return load_catalog(str(folder), VectorAndPixelArtwork())
 
 
+def never(*_: object) -> None:
+    raise AssertionError("a list is read again")
+
+
 @pytest.fixture
 def unread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedCatalog:
     """The catalogue as it was read; from now on none can be."""
-
-    def never(*_: object) -> None:
-        raise AssertionError("a list is read again")
-
     before = loaded(folder)
     monkeypatch.setattr(source, "entries_of", never)
     return before
@@ -73,7 +73,7 @@ def test_a_list_that_changed_is_read_again(folder: Path, file: str):
 
 @pytest.mark.usefixtures("unread")
 def test_other_code_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source, "_rules", lambda: b"of another release")
+    monkeypatch.setattr(source, "_READERS", b"of another release")
     with pytest.raises(AssertionError, match="read again"):
         loaded(folder)
 
@@ -86,17 +86,43 @@ def test_what_is_damaged_is_made_again(folder: Path):
         loaded(folder)
 
 
+def test_a_list_of_another_name_is_read_again(folder: Path):
+    (folder / "brands.yaml").write_text(OURS.replace("acme.svg", "gone.svg"))
+    with pytest.raises(BadInput, match=r"^brands\.yaml, line 1"):
+        loaded(folder)
+    (folder / "brands.yaml").rename(folder / "ours.yaml")
+    with pytest.raises(BadInput, match=r"^ours\.yaml, line 1"):
+        loaded(folder)
+
+
+def test_a_layer_is_not_taken_for_a_list(folder: Path):
+    """A text of two brands is refused in a list, and belongs to the first in a layer."""
+    (folder / "brands.yaml").unlink()
+    (folder / "learned.yaml").write_text("- {name: Rolex, aliases: [Oyster]}\n- {name: Tudor, aliases: [Oyster]}\n")
+    assert [brand.aliases for brand in loaded(folder).catalog.brands] == [("Oyster",), ()]
+    (folder / "simple-icons.yaml").unlink()
+    assert [brand.aliases for brand in loaded(folder).catalog.brands] == [("Oyster",), ()]
+    with pytest.raises(BadInput, match="'Oyster' of 'Tudor' is also 'Oyster' of 'Rolex'"):
+        loaded(folder / "learned.yaml")
+
+
 def test_short_lists_are_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source, "LONG_BYTES", 200_000)
+    monkeypatch.setattr(source, "LONG_BYTES", 1000)
     loaded(folder)
     assert not lists_dir().exists()
 
 
-def test_two_brands_of_one_picture_are_refused_from_the_cache_too(folder: Path):
+def test_where_nothing_can_be_written_lists_are_read_each_time(folder: Path, tmp_path: Path):
+    (tmp_path / ".state").touch()
+    assert loaded(folder) == loaded(folder)
+
+
+def test_two_brands_of_one_picture_are_refused_from_the_cache_too(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder / "brands.yaml").write_text(f"{OURS}- {{name: Widgets, logos: [logos/widgets.svg]}}\n")
     (folder / "logos" / "widgets.svg").write_bytes(svg("disc"))
-    for _ in ("as it is read", "from the cache"):
-        with pytest.raises(
-            BadInput, match=r"line 3: the logo logos/widgets\.svg of 'Widgets' is also a picture of 'Acme'"
-        ):
-            loaded(folder)
+    refused = r"line 3: the logo logos/widgets\.svg of 'Widgets' is also a picture of 'Acme'"
+    with pytest.raises(BadInput, match=refused):
+        loaded(folder)
+    monkeypatch.setattr(source, "entries_of", never)
+    with pytest.raises(BadInput, match=refused):
+        loaded(folder)

@@ -166,7 +166,8 @@ def test_the_version_follows_the_content_not_the_order():
     assert one.version == same.version != other.version
 
 
-def test_the_compiled_starter_list_is_that_of_the_yaml(request):
+def test_the_compiled_starter_list_is_that_of_the_yaml(request, tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))  # where no list is cached
     listed = load_catalog(str(STARTER))
     data = catalog_to_json(listed.catalog)
     if request.config.getoption("--golden"):

@@ -57,18 +57,15 @@ _CODES = (
 COUNTRIES = tuple(_CODES.split())
 """ISO 3166-1 alpha-2."""
 LONG_BYTES = 200_000
-"""Lists of at least this size are cached as they were read: some 2,000 brands, for which that takes 0.1 s."""
+"""Lists of at least this size are cached as they were read; shorter ones, of up to some 2,000 brands, are read in
+0.1 s."""
 MAX_CACHED = 8
 """Most files in that cache, of 8 MB each for 54,000 brands."""
-_MADE_BY = (
-    "catalog/source.py",
-    "catalog/entries.py",
-    "domain/catalog.py",
-    "domain/text.py",
-    "catalog/data/everyday_words.txt",
-)
+_EVERYDAY = (_DATA / "everyday_words.txt").read_bytes()
+_MADE_BY = "catalog/source.py", "catalog/entries.py", "domain/catalog.py", "domain/text.py"
 _READERS = hashlib.sha256(
     b"".join(Path(__file__).parents[1].joinpath(file).read_bytes() for file in _MADE_BY)
+    + _EVERYDAY
     + f"{YAML.__name__} {yaml.__version__} {unicodedata.unidata_version}".encode()
 ).digest()
 """The code, words and libraries that make brands of a list, as this process has them."""
@@ -143,7 +140,8 @@ class _Merged:
 
     def to_json(self) -> bytes:
         logos = [(brand, entry.source, entry.line, entry.cells, logo) for brand, entry, logo in self.logos]
-        return _canonical({"brands": [_plain(brand) for brand in self.brands], "logos": logos})
+        stored = {"brands": [_plain(brand) for brand in self.brands], "logos": logos}
+        return json.dumps(stored, default=vars).encode()  # in ASCII: the name of a file need not be Unicode
 
     @classmethod
     def from_json(cls, data: bytes) -> "_Merged":
@@ -188,7 +186,7 @@ def load_catalog(
 
 @lru_cache(maxsize=2)  # a list is read before and after each change
 def _merged(own: Sequence[_Read], layers: Sequence[_Read]) -> _Merged:
-    """What the lists hold. Long lists come from the cache if any process has read the same bytes, be it as a draft."""
+    """What the lists hold. Long lists come from the cache if any process has read the same bytes, even as a draft."""
     if sum(len(data) for data, _ in (*own, *layers)) < LONG_BYTES:
         return _read_lists(own, layers)
     made_from = hashlib.sha256(_READERS)
@@ -266,7 +264,7 @@ def _stored(data: bytes) -> BrandCatalog:
 @cache
 def everyday_words() -> frozenset[str]:
     """Keys of words common in ordinary text: a brand of that name matches only as a whole line."""
-    text = _DATA.joinpath("everyday_words.txt").read_text(encoding="utf-8")
+    text = _EVERYDAY.decode()
     return frozenset(key_of(w) for line in text.splitlines() if not line.startswith("#") for w in line.split())
 
 

@@ -302,7 +302,7 @@ class _Plan:
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision is Precision.bf16 else "f32",
             "PERFORMANCE_HINT": "THROUGHPUT" if self.parallel else "LATENCY",
-            # kernels kept of each type of layer, one per layer and shape; the default, 5,000, takes 100 MiB more
+            # kernels kept of each type of layer, one per layer and shape; all of a video's take 100 MiB more
             "CPU_RUNTIME_CACHE_CAPACITY": "128",
         }
         return config | ({"INFERENCE_NUM_THREADS": self.threads} if self.threads else {})

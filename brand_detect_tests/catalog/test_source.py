@@ -6,7 +6,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brand_detect.catalog import catalog_from_json, catalog_to_json, entries, load_catalog, parse_catalog
+from brand_detect.catalog import catalog_from_json, catalog_to_json, entries, load_catalog, parse_catalog, source
 from brand_detect.catalog.source import COMPILED, STARTER
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput, Permanent
@@ -168,6 +168,7 @@ def test_the_version_follows_the_content_not_the_order():
 
 def test_the_compiled_starter_list_is_that_of_the_yaml(request, tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))  # where no list is cached
+    source._merged.cache_clear()
     listed = load_catalog(str(STARTER))
     data = catalog_to_json(listed.catalog)
     if request.config.getoption("--golden"):

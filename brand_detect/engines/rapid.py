@@ -34,6 +34,7 @@ MEASURED_PX = 640  # greatest width at which the two are compared
 WINDOW_STEP_PX = 320
 SMALL_PX = 640  # longest side of a part of the picture that is not searched for large letters
 MOST_AREAS = 64  # more of them cost about as much as the picture, and joining them takes seconds
+MOST_IN_PARTS = 0.7  # of the picture's pixels: more of them take as long as the whole, whose shape is known
 MARGIN_PX = 24  # margin around a searched area, so that text at its edge is not cut off
 MAP_THRESHOLD = 0.3
 MIN_BLOB_PX = 3
@@ -268,7 +269,7 @@ def windows(areas: Sequence[Area], width: int, height: int, scale: float) -> lis
     """Few windows over all ``areas`` of a picture, in few distinct sizes, since the runtime prepares each new one.
 
     Windows are joined, the most rewarding first, as long as searching the joint one takes no longer. The whole picture
-    takes their place where it costs less.
+    takes their place if they have more than ``MOST_IN_PARTS`` of its pixels: it also shows what nobody asked for.
     """
 
     def cost(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -297,8 +298,9 @@ def windows(areas: Sequence[Area], width: int, height: int, scale: float) -> lis
             break
         asked = np.concatenate([np.delete(asked, [i, j], axis=0), joint[None, i, j]])
     whole = np.array([[0, 0, width, height]])
-    best = min(sized(asked), whole, key=lambda boxes: cost(boxes).sum())
-    return [Area(*window) for window in best.astype(int).tolist()]
+    parts = sized(asked)
+    searched = parts if cost(parts).sum() <= MOST_IN_PARTS * cost(whole).sum() else whole
+    return [Area(*window) for window in searched.astype(int).tolist()]
 
 
 class RapidTextReader:

@@ -208,7 +208,7 @@ def filter_scenes(run: StageRun[FilterScenesParams], extract_frames: ExtractedFr
 
 
 @stage_asset(
-    code_version="22",
+    code_version="23",
     packages=[*READERS, "av"],
     shipped=[
         "weights/logo_embedder.safetensors",

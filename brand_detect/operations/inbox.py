@@ -201,6 +201,8 @@ class Tick:
         for folder, reason in self._inbox.unlisted.items():
             self._log.warning("%r could not be listed: %s", folder, reason)
         unseen = set(state.unseen) - {_digest(entry.name) for entry in entries}
+        if self._inbox.unlisted:
+            unseen.clear()  # what is there is unknown, so this pass forgets nothing
         new = [entry for entry in entries if not self._is_known(entry)]
         self._new = {_digest(entry.name) for entry in new if entry.is_video}
         for entry in sorted(new, key=lambda entry: (entry.changed_s, entry.name)):

@@ -77,7 +77,8 @@ def rebuild(
             else:
                 report(manifest, before[manifest.stage])
         for stage, manifest in newest.items():
-            if (stage, manifest.attempt) in known and _is_behind(instance, manifest):
+            stored = {m.attempt for m in manifests if m.stage == stage}
+            if (stage, manifest.attempt) in known and _latest(instance, manifest) in stored - {manifest.attempt}:
                 report(manifest, before[stage])
         done.jobs += bool(manifests)
         progress(n, len(jobs), "jobs")
@@ -102,10 +103,10 @@ def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iter
     return (name for record in materializations(instance, asset, job_id) if (name := attempt_of(record)))
 
 
-def _is_behind(instance: dg.DagsterInstance, manifest: Manifest) -> bool:
-    """Whether Dagster takes an attempt other than this one for the latest."""
+def _latest(instance: dg.DagsterInstance, manifest: Manifest) -> str | None:
+    """The attempt that Dagster takes for the latest of the stage; a run may have made it since the store was listed."""
     record = latest_record(instance, manifest.stage, manifest.job_id)
-    return bool(record) and attempt_of(record) not in (None, manifest.attempt)
+    return attempt_of(record) if record else None
 
 
 def _manifests(store: Store, job_id: str, done: Rebuilt) -> Iterator[Manifest]:

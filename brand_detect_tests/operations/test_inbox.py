@@ -546,6 +546,27 @@ def test_a_folder_that_may_not_be_listed_is_said(
     assert f"{str(sensed.folder / 'closed')!r} could not be listed: Permission denied" in capsys.readouterr().err
 
 
+def test_what_is_in_a_folder_that_may_not_be_listed_is_not_forgotten(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):
+    """A share that is away for a while must not bring back the jobs that were deleted meanwhile."""
+    sensed.put("share/a.mp4")
+    sensed.settled()
+    assert len(sensed.jobs) == 1
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if str(path).endswith("share"):
+            raise OSError(116, "Stale file handle", path)
+        return scan(path)
+
+    with monkeypatch.context() as away:
+        away.setattr(os, "scandir", refuse)
+        sensed.settled()
+    assert len(State.load(sensed.built.instance).done) == 1
+    (sensed.folder / "share" / "a.mp4").unlink()
+    sensed.settled()
+    assert State.load(sensed.built.instance) == State()
+
+
 def test_a_file_that_cannot_be_read_now_is_tried_again(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):
     sensed.put("a.mp4")
     sensed.put("b.mp4")

@@ -10,10 +10,11 @@ import pytest
 from brand_detect.catalog import catalog_to_json, load_catalog
 from brand_detect.domain.pipeline import CATALOG, LINE, STAGES
 from brand_detect.domain.tags import OFFPEAK
+from brand_detect.operations import rebuild as rebuilding
 from brand_detect.operations.rebuild import Rebuilt, rebuild
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import ATTEMPT, attempt_of, latest, materializations
-from brand_detect.storage.manifest import NAME
+from brand_detect.storage.manifest import NAME, Manifest
 from brand_detect_tests.support.finished import finished
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent, two_shot_clip
 
@@ -138,6 +139,22 @@ def test_what_comes_back_later_is_not_taken_for_the_latest(tmp_path: Path):
         assert again(built, built.instance).events == 0
         third = built.runner.replay("match", "escalate_vlm")
         assert third.attempts["match_brands"] == second.attempts["match_brands"]
+
+
+def test_what_a_run_makes_meanwhile_stays_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    listed, runs = rebuilding._manifests, []
+    with pipeline(tmp_path) as built:
+        finished(built)
+
+        def overtaken(*asked: Any) -> list[Manifest]:
+            found = list(listed(*asked))
+            runs.append(built.runner.replay("match", "match_brands"))
+            return found
+
+        monkeypatch.setattr(rebuilding, "_manifests", overtaken)
+        assert again(built, built.instance).events == 0
+        for stage in LINE:
+            assert latest(built.instance, stage, "match") == runs[0].attempts[stage]
 
 
 def test_an_older_brand_list_that_comes_back_is_not_taken_for_the_latest(built: Pipeline, tmp_path: Path):

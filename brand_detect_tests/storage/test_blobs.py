@@ -1,5 +1,6 @@
 """The lowest layer: files by path."""
 
+import errno
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,36 @@ def test_a_file_on_s3_is_read_by_one_request(monkeypatch: pytest.MonkeyPatch):
     assert blobs.read("full", 2, 4) == b"ve"
     with pytest.raises(Missing):
         blobs.read("neither")
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_file_on_s3_whose_request_the_driver_repeats_is_created(monkeypatch: pytest.MonkeyPatch):
+    """The answer to the first request was lost, so the second one finds the file there."""
+    blobs = Blobs("s3://bucket/repeated")
+    write = blobs.fs.pipe_file
+
+    def repeated(path: str, data: bytes, mode: str) -> None:
+        if not blobs.fs.exists(path):
+            write(path, data, mode=mode)
+        raise OSError(errno.EINVAL, "At least one of the pre-conditions you specified did not hold")
+
+    monkeypatch.setattr(blobs.fs, "pipe_file", repeated)
+    blobs.create("manifest.json", b"first")
+    with pytest.raises(Permanent, match="exists already"):
+        blobs.create("manifest.json", b"of another run")
+    assert blobs.read("manifest.json") == b"first"
+
+
+def test_a_removal_that_the_store_refuses_is_no_success(monkeypatch: pytest.MonkeyPatch):
+    """S3 answers a removal of many files with success and names those that it refused."""
+    blobs = Blobs("memory://refusing")
+    blobs.put("job/a.json", b"{}")
+    monkeypatch.setattr(blobs.fs, "rm", lambda *_, **__: None)
+    with pytest.raises(Permanent, match="the store refused"):
+        blobs.remove_folder("job")
+    monkeypatch.undo()
+    blobs.remove_folder("job")
+    assert not blobs.is_there()
 
 
 def test_what_is_not_there_is_missing(either: Blobs):

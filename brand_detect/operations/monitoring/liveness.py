@@ -28,8 +28,8 @@ from brand_detect.orchestration.database import database_now_s
 BEAT_S = 15.0
 SILENT_S = 120.0
 """A worker on another machine is dead after this time without a heartbeat: eight beats."""
-CANCELLED_BEATS = 3
-"""Number of beats at which a run is seen to be cancelled before its process ends itself: 30 to 45 s."""
+UNWANTED_BEATS = 3
+"""Number of beats at which a run is seen to be cancelled or over before its process ends itself: 30 to 45 s."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
@@ -91,21 +91,23 @@ def _started(pid: int) -> int | None:
 def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> Iterator[None]:
     """Record this process as the run's worker, and what its machine has, and send heartbeats until the end.
 
-    A broker tells a cancel once, and a worker that is connecting again misses it. So the thread of the heartbeats looks
-    whether the run is being cancelled, and interrupts its process as Dagster does if that goes on nevertheless.
+    A broker tells a cancel once, and a worker that is connecting again misses it. A worker that the database does not
+    hear of for a while is declared dead, and its run is executed again elsewhere. So the thread of the heartbeats looks
+    whether the run is being cancelled or is over, and interrupts its process as Dagster does if that goes on
+    nevertheless.
     """
     worker, ended = Worker.this(), Event()
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
 
     def beat() -> None:
-        cancelled = 0
+        unwanted = 0
         while True:
             with _faults_logged("a heartbeat"):  # the next one may succeed
                 instance.daemon_cursor_storage.set_cursor_values({worker.key: str(database_now_s(instance))})
                 run = instance.get_run_by_id(run_id)
-                if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
-                    cancelled += 1
-                    if cancelled == CANCELLED_BEATS:  # once: another could interrupt the end itself
+                if run is None or run.is_finished or run.status == dg.DagsterRunStatus.CANCELING:
+                    unwanted += 1
+                    if unwanted == UNWANTED_BEATS:  # once: another could interrupt the end itself
                         os.kill(os.getpid(), signal.SIGINT)
             if ended.wait(BEAT_S):
                 return

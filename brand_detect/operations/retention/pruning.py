@@ -78,12 +78,15 @@ def prune(
     for n, job_id in enumerate(jobs, 1):
         found = _plan_job(instance, store, job_id, retention, now_s)
         _tell(instance, job_id, found.removal.attempts)  # first, so that Dagster lists nothing that is gone
-        for attempt in found.removal.attempts:
-            store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
-        for attempt in found.removal.frames:
-            store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
-        for ref in found.abandoned:
-            store.remove(ref)
+        try:
+            for attempt in found.removal.attempts:
+                store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            for attempt in found.removal.frames:
+                store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            for ref in found.abandoned:
+                store.remove(ref)
+        except Permanent as e:  # files of another user, say; the next jobs do not depend on them
+            found = JobPruning(job_id, left=str(e))
         progress(n, len(jobs), "jobs")
         if found or found.left:
             yield found

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -25,6 +26,8 @@ ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
 """Off-peak batches never repeat a question to the same model: what it did not know it will not know tomorrow."""
 TRIED = "brand_detect/offpeak_tried"
 """Key of the dates on which open jobs were last retried."""
+NOON = timedelta(hours=12)
+"""A night lasts from noon to noon and has the date on which it begins: most cross midnight in some time zone."""
 ASSUMED_USD = 0.02
 """Assumed price of a question to a paid model until one was measured, in USD."""
 
@@ -127,7 +130,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
     def retries(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
         services: Services = context.resources.services
         instance = context.instance
-        date = context.scheduled_execution_time.date().isoformat()
+        date = (context.scheduled_execution_time - NOON).date().isoformat()
         running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
         records = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
         launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in records}

@@ -287,6 +287,22 @@ def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Pat
             worker.kill()
 
 
+@pytest.mark.parametrize("over", ["declared dead", "deleted"])
+def test_a_process_whose_run_is_over_ends(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, over: str):
+    """Its run was declared dead while the database did not hear of it, and is executed again elsewhere."""
+    interrupted = Event()
+    monkeypatch.setattr(liveness, "BEAT_S", 0.001)
+    monkeypatch.setattr(liveness.os, "kill", lambda pid, _: pid == os.getpid() and interrupted.set())
+    run_id = begun(on_disk)
+    run = on_disk.get_run_by_id(run_id)
+    assert run is not None
+    with at_work(on_disk, run_id, Settings()):
+        assert beats_on(on_disk)
+        assert not interrupted.is_set()
+        on_disk.report_run_failed(run) if over == "declared dead" else on_disk.delete_run(run_id)
+        assert interrupted.wait(10)
+
+
 def test_a_beat_that_fails_is_not_the_last_one(
     on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -22,6 +22,7 @@ from brand_detect.operations.retention.pruning import JobPruning, nightly_prune,
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
+from brand_detect.storage.store import Store
 from brand_detect_tests.support.finished import copied, finished, submitted
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, silent
 
@@ -36,6 +37,14 @@ def built(tmp_path: Path) -> Iterator[Pipeline]:
 
 def read_again(built: Pipeline, video: str) -> tuple[JobRun, ...]:
     return (*submitted(built, video), built.runner.replay("match", "run_ocr"))
+
+
+def two_jobs_read_again(built: Pipeline, video: str) -> tuple[JobRun, ...]:
+    jobs = ("first", "second")
+    return (
+        *[built.runner.submit(video, job_id=job) for job in jobs],
+        *[built.runner.replay(job, "run_ocr") for job in jobs],
+    )
 
 
 def pruned(built: Pipeline, retention: Retention, now_s: float | None = None) -> list[JobPruning]:
@@ -169,6 +178,22 @@ def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: 
     [found] = pruned(built, ALL_BUT_THE_NEWEST)
     assert "is damaged" in found.left
     assert first.attempts["match_brands"] in names(built, "match_brands")
+
+
+def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    copied(built, two_jobs_read_again)
+    remove = Store.remove
+
+    def refused(store: Store, ref: AttemptRef) -> None:
+        if ref.job_id == "first":
+            raise Permanent(f"{ref.path} could not be removed: Permission denied.", "check the store's permissions")
+        remove(store, ref)
+
+    monkeypatch.setattr(Store, "remove", refused)
+    first, second = pruned(built, ALL_BUT_THE_NEWEST)
+    assert "Permission denied" in first.left
+    assert (first.job_id, bool(first)) == ("first", False)
+    assert (second.job_id, bool(second), second.left) == ("second", True, "")
 
 
 def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: Path):

@@ -439,11 +439,11 @@ class Batches:
     instance: dg.DagsterInstance
     services: Services
 
-    def night(self, **settings: Any) -> tuple[list[dg.RunRequest], str | None]:
-        """One tick of the schedule at one in the morning of 2 January, in Rome."""
+    def night(self, day: int = 3, hour: int = 1, **settings: Any) -> tuple[list[dg.RunRequest], str | None]:
+        """One tick of the schedule in January 2030 in Rome, by default in the night of the 2nd."""
         named = {f"offpeak_{name}": value for name, value in settings.items()}
         services = replace(self.services, settings=self.services.settings.model_copy(update=named))
-        at = datetime(2030, 1, 2, 1, 0, tzinfo=ZoneInfo("Europe/Rome"))
+        at = datetime(2030, 1, day, hour, tzinfo=ZoneInfo("Europe/Rome"))
         with dg.build_schedule_context(
             instance=self.instance, scheduled_execution_time=at, resources={"services": services}
         ) as context:
@@ -529,6 +529,14 @@ def test_a_night_is_remembered(nights: Batches):
     for status in ("QUEUED", "SUCCESS", "FAILURE"):
         with nights.with_run(status, request.tags):
             assert nights.night(max_usd=9.0) == ([], "0 jobs retried, about 0.00 USD; left out: none")
+
+
+def test_a_night_does_not_end_at_midnight(nights: Batches):
+    [request], _ = nights.night(2, 22, max_usd=1.0)
+    [after_midnight], _ = nights.night(3, 2, max_usd=1.0)
+    assert request.run_key == after_midnight.run_key == "2030-01-02 asked"
+    [next_night], _ = nights.night(3, 22, max_usd=1.0)
+    assert next_night.run_key == "2030-01-03 asked"
 
 
 def test_a_night_begins_with_what_was_not_tried_before(nights: Batches):

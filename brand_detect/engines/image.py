@@ -114,9 +114,9 @@ class OpenCvCodec:
     def glyph_boxes(self, image: Image) -> list[tuple[float, float, float, float]]:
         import cv2
 
-        if min(image.shape[:2]) < 3:
-            return []
         scale = min(1.0, GLYPH_ROWS / image.shape[0])
+        if min(image.shape[:2]) < 3 or not round(image.shape[1] * scale):  # a vertical rule is found as a line of text
+            return []
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         height, width = small.shape[:2]
         background = np.median(_rim(small), axis=0).astype(np.uint8)

@@ -348,7 +348,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="17",
+    code_version="18",
     packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",

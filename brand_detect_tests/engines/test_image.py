@@ -126,6 +126,14 @@ def test_a_busy_ground_or_nothing_gives_no_ink() -> None:
     assert CODEC.glyph_boxes(np.zeros((1, 4, 3), np.uint8)) == []
 
 
+@pytest.mark.parametrize(("height", "width"), [(1936, 13), (800, 6), (193, 3)])
+def test_a_rule_between_two_pictures_has_no_ink(height: int, width: int) -> None:
+    """A text detector takes a thin line from top to bottom for text."""
+    picture = np.full((height, width, 3), 20, np.uint8)
+    picture[:, width // 2] = 255
+    assert CODEC.glyph_boxes(picture) == []
+
+
 def test_the_ground_is_the_colour_of_most_of_the_rim() -> None:
     picture = np.full((40, 160, 3), (150, 60, 0), np.uint8)
     picture[10:30, 20:140] = 255

@@ -78,7 +78,7 @@ def totals(
             confidence=max(e.confidence for e in own),
             overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
             low_s=min(low_s, seconds),
-            high_s=high_s,
+            high_s=max(high_s, seconds),  # an edge found inside a long interval lies further out
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),
             position=_mean(own, "position"),

@@ -673,7 +673,7 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
         assert brand["seconds"] == pytest.approx(sum(b - a for a, b in own))
         assert brand["seconds"] == pytest.approx(union_seconds(own))  # no instant twice
         assert brand["screen_share"] == pytest.approx(brand["seconds"] / 10.0)
-        assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] + 1e-9 <= 10.0 + 1e-6
+        assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] <= 10.0 + 1e-6
         assert -1e-9 <= brand["exclusive_s"] <= brand["seconds"] + 1e-9
         assert (brand["first_s"], brand["last_s"]) == (own[0][0], own[-1][1])
     if exposures:

@@ -104,7 +104,10 @@ def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iter
 
 
 def _latest(instance: dg.DagsterInstance, manifest: Manifest) -> str | None:
-    """The attempt that Dagster takes for the latest of the stage; a run may have made it since the store was listed."""
+    """The attempt that Dagster takes for the latest of the stage, None if that was reported by hand.
+
+    A run may have made it since the store was listed.
+    """
     record = latest_record(instance, manifest.stage, manifest.job_id)
     return attempt_of(record) if record else None
 

@@ -83,7 +83,8 @@ class Blobs:
     def create(self, path: str, data: bytes, *, lenient: bool = False) -> None:
         """Write a whole new file atomically.
 
-        ``lenient`` accepts an existing file with the same content.
+        ``lenient`` accepts an existing file with the same content. So does a remote store without it: its driver
+        repeats a request whose answer was lost, and then meets the file that the first one made.
 
         Raises:
             Permanent: it exists.
@@ -95,7 +96,8 @@ class Blobs:
                 else:
                     self._create_remote(self._at(path), data)
             except FileExistsError as e:
-                if not lenient:
+                is_remote = not isinstance(self.fs, LocalFileSystem)
+                if not lenient and not (is_remote and self.fs.cat_file(self._at(path)) == data):
                     raise Permanent(
                         f"{self.uri(path)} exists already.", "checkpoints are never overwritten; start a new run"
                     ) from e
@@ -190,11 +192,9 @@ class Blobs:
         try:
             self.fs.pipe_file(path, data, mode="create")
         except OSError as e:
-            if not self.fs.exists(path):
-                raise
-            # The driver repeats a request whose answer was lost, and then meets the file that the first one made.
-            if self.fs.cat_file(path) != data:
-                raise FileExistsError(path) from e  # s3fs reports a failed condition as EINVAL
+            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs reports a failed condition as EINVAL
+                raise FileExistsError(path) from e
+            raise
 
 
 def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:

@@ -120,48 +120,49 @@ def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
     instance.daemon_cursor_storage.set_cursor_values({TRIED: json.dumps(tried)})
 
 
+def _tick(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
+    services: Services = context.resources.services
+    instance = context.instance
+    date = (context.scheduled_execution_time - NOON).date().isoformat()
+    running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
+    records = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
+    launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in records}
+    known = OpenJobs.load(instance)
+    tried = load_tried(instance)
+    night = plan_batch(
+        known,
+        services.settings,
+        instance.get_dynamic_partitions(str(JOBS.name)),
+        (record.dagster_run.tags.get(PARTITION, "") for record in running),
+        launched=launched,
+        tried=tried,
+    )
+    context.log.info("%s", night)
+    if not night.retries:
+        return dg.SkipReason(str(night))
+    tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
+    save_tried(instance, tried | dict.fromkeys(night.retries, date))
+    # Same plan as ``plan_replay``, which would need a job's whole history: a dozen queries for each of many jobs.
+    stages = downstream_of(Stage.escalate_vlm)
+    pod = pod_tags(stages, services.settings.run_resources)
+    return [
+        dg.RunRequest(
+            run_key=f"{date} {job_id}",
+            asset_selection=[dg.AssetKey(stage) for stage in stages],
+            run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
+            # the partition as a tag: partition_key would cost a database query per job
+            tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}", **pod},
+        )
+        for job_id, retry in night.retries.items()
+    ]
+
+
 def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
     """The schedule that retries jobs with open questions; off unless the settings switch it on.
 
     Raises:
         BadInput: the settings' cron expression is invalid.
     """
-
-    def retries(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        services: Services = context.resources.services
-        instance = context.instance
-        date = (context.scheduled_execution_time - NOON).date().isoformat()
-        running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
-        records = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
-        launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in records}
-        known = OpenJobs.load(instance)
-        tried = load_tried(instance)
-        night = plan_batch(
-            known,
-            services.settings,
-            instance.get_dynamic_partitions(str(JOBS.name)),
-            (record.dagster_run.tags.get(PARTITION, "") for record in running),
-            launched=launched,
-            tried=tried,
-        )
-        context.log.info("%s", night)
-        if not night.retries:
-            return dg.SkipReason(str(night))
-        tried = {job_id: at for job_id, at in tried.items() if job_id in known.jobs}
-        save_tried(instance, tried | dict.fromkeys(night.retries, date))
-        # Same plan as ``plan_replay``, which would need a job's whole history: a dozen queries for each of many jobs.
-        stages = downstream_of(Stage.escalate_vlm)
-        pod = pod_tags(stages, services.settings.run_resources)
-        return [
-            dg.RunRequest(
-                run_key=f"{date} {job_id}",
-                asset_selection=[dg.AssetKey(stage) for stage in stages],
-                run_config={"ops": {stage: {"config": values} for stage, values in retry.overrides.items()}},
-                # the partition as a tag: partition_key would cost a database query per job
-                tags={PARTITION: job_id, RETRY_OF: LATEST, OFFPEAK: date, OFFPEAK_USD: f"{retry.usd:.4f}", **pod},
-            )
-            for job_id, retry in night.retries.items()
-        ]
 
     try:
         return dg.schedule(
@@ -176,7 +177,7 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
             default_status=dg.DefaultScheduleStatus.RUNNING if settings.offpeak else dg.DefaultScheduleStatus.STOPPED,
             required_resource_keys={"services"},
             description="Retries jobs with open questions, oldest first, within the limits of BRAND_DETECT_OFFPEAK_*.",
-        )(retries)
+        )(_tick)
     except dg.DagsterInvalidDefinitionError as e:
         raise BadInput(
             f"BRAND_DETECT_OFFPEAK_CRON: {settings.offpeak_cron!r} is not a cron expression.", "for example: 0 1 * * *"

@@ -88,6 +88,15 @@ def test_an_exposure_begins_and_ends_at_the_edges_of_its_tracks() -> None:
     assert spans(report(regions, both, edges=found[:1])) == [(1.6, 3.25)]
 
 
+def test_an_edge_beyond_what_the_sampled_frames_prove_is_within_the_bounds() -> None:
+    """It lies in an interval that is longer than the others."""
+    [brand] = report(
+        track("a", [4, 5, 6]), [p.verdict("Nike", ["a"])], edges=(("a", 4, Side.start, 1.0),)
+    ).brands.to_pylist()
+    assert brand["seconds"] == pytest.approx(2.25)  # 1.0 to 3.25
+    assert (brand["low_s"], brand["high_s"]) == (1.0, brand["seconds"])
+
+
 def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:
     regions = track("a", [4, 5]) + track("b", [6, 7], (900, 500, 200, 50))
     found = (("a", 5, Side.end, 2.6), ("b", 6, Side.start, 2.9), ("a", 4, Side.start, 1.9), ("b", 7, Side.end, 3.6))

@@ -5,7 +5,7 @@ are left alone, so that the next rebuild finishes an interrupted one. Only the n
 again if an older one was reported after it, because Dagster takes the last event for the latest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -77,8 +77,8 @@ def rebuild(
             else:
                 report(manifest, before[manifest.stage])
         for stage, manifest in newest.items():
-            stored = {m.attempt for m in manifests if m.stage == stage}
-            if (stage, manifest.attempt) in known and _latest(instance, manifest) in stored - {manifest.attempt}:
+            listed = {m.attempt for m in manifests if m.stage == stage}
+            if (stage, manifest.attempt) in known and _is_behind(instance, store, manifest, listed):
                 report(manifest, before[stage])
         done.jobs += bool(manifests)
         progress(n, len(jobs), "jobs")
@@ -103,13 +103,24 @@ def _known(instance: dg.DagsterInstance, asset: str, job_id: str | None) -> Iter
     return (name for record in materializations(instance, asset, job_id) if (name := attempt_of(record)))
 
 
-def _latest(instance: dg.DagsterInstance, manifest: Manifest) -> str | None:
-    """The attempt that Dagster takes for the latest of the stage, None if that was reported by hand.
+def _is_behind(instance: dg.DagsterInstance, store: Store, manifest: Manifest, listed: Set[str]) -> bool:
+    """Whether Dagster takes an attempt other than this one for the latest: an older one, or one that cannot be read.
 
-    A run may have made it since the store was listed.
+    An attempt that can be read and is not ``listed`` was made by a run since then, and is the latest.
     """
     record = latest_record(instance, manifest.stage, manifest.job_id)
-    return attempt_of(record) if record else None
+    attempt = attempt_of(record) if record else None
+    if attempt in (None, manifest.attempt):
+        return False
+    return attempt in listed or not _is_readable(store, AttemptRef(manifest.job_id, manifest.stage, attempt))
+
+
+def _is_readable(store: Store, ref: AttemptRef) -> bool:
+    try:
+        store.manifest(ref)
+    except Permanent:  # what is damaged was named when the job was listed
+        return False
+    return True
 
 
 def _manifests(store: Store, job_id: str, done: Rebuilt) -> Iterator[Manifest]:

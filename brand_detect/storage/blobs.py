@@ -142,8 +142,8 @@ class Blobs:
             if self.fs.exists(path):
                 self.fs.rm(path, recursive=True)
             # S3 says which files it refused to remove in an answer that s3fs takes for success
-            if not isinstance(self.fs, LocalFileSystem) and self.fs.find(path):
-                raise PermissionError(errno.EACCES, "the store refused")
+            if not isinstance(self.fs, LocalFileSystem) and (left := self.fs.find(path)):
+                raise PermissionError(errno.EACCES, f"{len(left)} files are left, refused or written meanwhile")
 
     def size_bytes(self, folder: str) -> int:
         """Total size of the files in a folder."""

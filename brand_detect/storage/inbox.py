@@ -18,6 +18,8 @@ from brand_detect.storage.faults import check_address, explained
 REQUEST_SUFFIX = ".json"
 REJECTED = "_rejected"
 """The folder in the inbox for invalid request files."""
+FILE_SYSTEMS_OWN = "lost+found"
+"""A folder of ext4 that only root may list."""
 OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Stores that show an object only once it is complete."""
 S3_PAGE = 1000
@@ -166,7 +168,8 @@ class Inbox:
             if not isinstance(error, FileNotFoundError):  # otherwise it was just removed
                 self.unlisted[str(error.filename)] = error.strerror or str(error)
 
-        for folder, _, files in os.walk(self._base, onerror=note):
+        for folder, folders, files in os.walk(self._base, onerror=note):
+            folders[:] = [name for name in folders if name != FILE_SYSTEMS_OWN]
             within = os.path.relpath(folder, self._base)
             yield from (files if within == "." else (f"{within}/{name}" for name in files))
 

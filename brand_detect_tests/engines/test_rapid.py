@@ -96,7 +96,7 @@ def test_only_the_areas_asked_for_are_searched(picture, detector):
     assert box_iou(boxes_of([region.quad]), whole).max() > 0.8
 
 
-def test_windows_cover_what_was_asked_in_few_sizes():
+def test_windows_cover_what_was_asked_in_few_sizes_and_cost_no_more_than_the_picture():
     rng = np.random.default_rng(0)
     sizes = set()
     for count in (1, 2, 5, 20, 60):
@@ -109,6 +109,7 @@ def test_windows_cover_what_was_asked_in_few_sizes():
             any(w.left <= a.left and w.top <= a.top and w.right >= min(a.right, 1920) for w in found) for a in areas
         )
         assert all(0 <= w.left < w.right <= 1920 and 0 <= w.top < w.bottom <= 1080 for w in found)
+        assert sum((w.right - w.left) * (w.bottom - w.top) for w in found) <= 1920 * 1080
         sizes |= {(w.right - w.left, w.bottom - w.top) for w in found}
     assert all((w % 320 == 0 or w == 1920) and (h % 320 == 0 or h == 1080) for w, h in sizes)
     assert windows([Area(0, 0, 1920, 1080)], 1920, 1080, 1.0) == [Area(0, 0, 1920, 1080)]

@@ -1,6 +1,6 @@
 """Dagster's history from the store: after a kill, with what is damaged, and what is stale then."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,19 @@ def test_what_a_run_makes_meanwhile_stays_the_latest(tmp_path: Path, monkeypatch
         assert again(built, built.instance).events == 0
         for stage in LINE:
             assert latest(built.instance, stage, "match") == runs[0].attempts[stage]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda manifest: manifest.write_text("{")])
+def test_an_attempt_that_the_store_has_lost_is_not_taken_for_the_latest(
+    tmp_path: Path, damage: Callable[[Path], object]
+):
+    """The store is a backup of the time before it."""
+    with pipeline(tmp_path) as built:
+        first = finished(built)
+        second = built.runner.replay("match", "compile_report")
+        damage(Path(built.services.settings.store_root) / second.ref("compile_report").file(NAME))
+        assert again(built, built.instance).events == 1
+        assert latest(built.instance, "compile_report", "match") == first.attempts["compile_report"]
 
 
 def test_an_older_brand_list_that_comes_back_is_not_taken_for_the_latest(built: Pipeline, tmp_path: Path):

@@ -126,7 +126,7 @@ def test_a_removal_that_the_store_refuses_is_no_success(monkeypatch: pytest.Monk
     blobs = Blobs("memory://refusing")
     blobs.put("job/a.json", b"{}")
     monkeypatch.setattr(blobs.fs, "rm", lambda *_, **__: None)
-    with pytest.raises(Permanent, match="the store refused"):
+    with pytest.raises(Permanent, match="files are left"):
         blobs.remove_folder("job")
     monkeypatch.undo()
     blobs.remove_folder("job")

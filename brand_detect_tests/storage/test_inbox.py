@@ -93,6 +93,13 @@ def test_a_listed_file_equals_the_one_that_is_looked_up(place: Place):
     assert place.inbox.entry("none.mp4") is None
 
 
+def test_the_folder_of_ext4_that_only_root_may_list_is_not_looked_into(tmp_path: Path):
+    for name in ("a.mp4", "lost+found/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"video")
+    assert names(Inbox(str(tmp_path)).page("", 10)[0]) == ["a.mp4"]
+
+
 def test_another_content_is_another_version(place: Place):
     first = place.put("a.mp4", b"one")
     assert place.inbox.entry("a.mp4") == first

@@ -9,7 +9,7 @@ import dagster as dg
 
 from brand_detect.domain.pipeline import ASSETS, PRUNE_STEP
 from brand_detect.domain.tags import PARTITION
-from brand_detect.operations.monitoring.liveness import is_ours
+from brand_detect.operations.monitoring.liveness import is_ours, is_retried
 
 ENDS: dict[Any, dg.DagsterRunStatus] = {
     dg.DagsterEventType.RUN_SUCCESS: dg.DagsterRunStatus.SUCCESS,
@@ -84,7 +84,7 @@ class EndedRuns:
             ended_s = min(event.timestamp, now_s)
             run = runs.get(event.run_id)
             kind = event.event_log_entry.dagster_event_type
-            if run and is_ours(run) and run.status == ENDS[kind] and not _retried(run):
+            if run and is_ours(run) and run.status == ENDS[kind] and not is_retried(run):
                 if _is_final(run, ended_s, now_s):
                     yield EndedRun(run, ended_s)
                 else:
@@ -100,7 +100,7 @@ class EndedRuns:
         runs = _runs(instance, set(self.waiting))
         for run_id, failed_s in list(self.waiting.items()):
             run = runs.get(run_id)
-            if run and run.status == dg.DagsterRunStatus.FAILURE and not _retried(run):
+            if run and run.status == dg.DagsterRunStatus.FAILURE and not is_retried(run):
                 if not _is_final(run, failed_s, now_s):
                     continue
                 yield EndedRun(run, failed_s)
@@ -130,10 +130,6 @@ def _is_final(run: dg.DagsterRun, ended_s: float, now_s: float) -> bool:
     """Whether Dagster will not re-execute the run. Runs that have not failed carry no tag of their own for it."""
     failed = run.status == dg.DagsterRunStatus.FAILURE
     return not (failed and run.tags.get("dagster/will_retry") == "true") or now_s - ended_s >= UNHEARD_S
-
-
-def _retried(run: dg.DagsterRun) -> bool:
-    return run.status == dg.DagsterRunStatus.FAILURE and "dagster/auto_retry_run_id" in run.tags
 
 
 @dataclass(frozen=True)

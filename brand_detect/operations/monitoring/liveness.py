@@ -29,7 +29,7 @@ BEAT_S = 15.0
 SILENT_S = 120.0
 """A worker on another machine is dead after this time without a heartbeat: eight beats."""
 UNWANTED_BEATS = 3
-"""Number of beats at which a run is seen to be cancelled or over before its process ends itself: 30 to 45 s."""
+"""Number of beats at which nobody is seen to want a run before its process ends itself: 30 to 45 s."""
 AT_WORK = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 IN_FLIGHT = [*WAITING, dg.DagsterRunStatus.STARTING, *AT_WORK]
@@ -92,9 +92,8 @@ def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> It
     """Record this process as the run's worker, and what its machine has, and send heartbeats until the end.
 
     A broker tells a cancel once, and a worker that is connecting again misses it. A worker that the database does not
-    hear of for a while is declared dead, and its run is executed again elsewhere. So the thread of the heartbeats looks
-    whether the run is being cancelled or is over, and interrupts its process as Dagster does if that goes on
-    nevertheless.
+    hear of for a while is declared dead, and its run may be executed again elsewhere. So the thread of the heartbeats
+    looks whether anybody still wants the run, and if not interrupts its process as Dagster does.
     """
     worker, ended = Worker.this(), Event()
     instance.add_run_tags(run_id, {WORKER: f"{worker} {run_id}", **_tries(instance, run_id)})
@@ -105,9 +104,12 @@ def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> It
             with _faults_logged("a heartbeat"):  # the next one may succeed
                 instance.daemon_cursor_storage.set_cursor_values({worker.key: str(database_now_s(instance))})
                 run = instance.get_run_by_id(run_id)
-                if run is None or run.is_finished or run.status == dg.DagsterRunStatus.CANCELING:
+                if not _is_wanted(run):
                     unwanted += 1
                     if unwanted == UNWANTED_BEATS:  # once: another could interrupt the end itself
+                        logging.getLogger(__name__).warning(
+                            "Run %s was cancelled, deleted or is executed again elsewhere: its process ends.", run_id
+                        )
                         os.kill(os.getpid(), signal.SIGINT)
             if ended.wait(BEAT_S):
                 return
@@ -125,6 +127,17 @@ def at_work(instance: dg.DagsterInstance, run_id: str, settings: Settings) -> It
     finally:
         ended.set()
         beating.join()
+
+
+def _is_wanted(run: dg.DagsterRun | None) -> bool:
+    """Not one that is deleted, cancelled or executed again. What only counts as dead goes on: its result is welcome."""
+    cancelled = (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+    return run is not None and run.status not in cancelled and not is_retried(run)
+
+
+def is_retried(run: dg.DagsterRun) -> bool:
+    """Whether Dagster has executed a failed run again."""
+    return run.status == dg.DagsterRunStatus.FAILURE and "dagster/auto_retry_run_id" in run.tags
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from brand_detect.storage.store import Store
 
 ABANDONED_S = 86_400.0
 """A folder without a manifest, unmodified for this long, was left by a killed run."""
+REFUSED = "check the store's permissions and credentials"
 PRUNED = "pruned"
 """The metadata entry of an observation that names the removed attempts."""
 
@@ -39,13 +40,13 @@ class JobPruning:
     removal: Removal = field(default_factory=Removal)
     abandoned: tuple[AttemptRef, ...] = ()
     left: str = ""
-    """Why the job is skipped; "" if it is not."""
+    """Why the job is skipped, or its pruning stopped; "" if neither."""
 
     def __bool__(self) -> bool:
         return bool(self.removal or self.abandoned)
 
     def __str__(self) -> str:
-        if self.left:
+        if self.left and not self:
             return f"{self.job_id}: skipped, {self.left}"
         parts = (
             (len(self.removal.attempts), "attempts"),
@@ -53,7 +54,8 @@ class JobPruning:
             (len(self.abandoned), "unfinished folders"),
         )
         what = ", ".join(f"{n} {name}" for n, name in parts if n)
-        return f"{self.job_id}: {what}, {self.removal.size_bytes / 2**20:.1f} MiB"
+        stopped = f"; stopped, {self.left}" if self.left else ""
+        return f"{self.job_id}: {what}, {self.removal.size_bytes / 2**20:.1f} MiB{stopped}"
 
 
 def plan(
@@ -74,22 +76,41 @@ def prune(
     now_s: float,
     progress: Progress,
 ) -> Iterator[JobPruning]:
-    """Carry out the removals, job by job. The remaining attempts always have their inputs, so a kill is harmless."""
+    """Carry out the removals, job by job. The remaining attempts always have their inputs, so a kill is harmless.
+
+    Raises:
+        Permanent: after the last job, if the store refused to remove anything.
+    """
+    refusals = []
     for n, job_id in enumerate(jobs, 1):
-        found = _plan_job(instance, store, job_id, retention, now_s)
-        _tell(instance, job_id, found.removal.attempts)  # first, so that Dagster lists nothing that is gone
-        try:
-            for attempt in found.removal.attempts:
-                store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
-            for attempt in found.removal.frames:
-                store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
-            for ref in found.abandoned:
-                store.remove(ref)
-        except Permanent as e:  # files of another user, say; the next jobs do not depend on them
-            found = JobPruning(job_id, left=str(e))
+        planned = _plan_job(instance, store, job_id, retention, now_s)
+        _tell(instance, job_id, planned.removal.attempts)  # first, so that Dagster lists nothing that is gone
+        done = _carried_out(store, planned)
+        if done.left and not planned.left:
+            refusals.append(done.left)
         progress(n, len(jobs), "jobs")
-        if found or found.left:
-            yield found
+        if done or done.left:
+            yield done
+    if refusals:
+        raise Permanent(f"{len(refusals)} of {len(jobs)} jobs could not be pruned. {refusals[0]}", REFUSED)
+
+
+def _carried_out(store: Store, planned: JobPruning) -> JobPruning:
+    """What was removed: all that is planned, or as much as the store does not refuse, for files of another user say."""
+    job_id, attempts, frames, abandoned = planned.job_id, [], [], []
+    try:
+        for attempt in planned.removal.attempts:
+            store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            attempts.append(attempt)
+        for attempt in planned.removal.frames:
+            store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            frames.append(attempt)
+        for ref in planned.abandoned:
+            store.remove(ref)
+            abandoned.append(ref)
+    except Permanent as e:
+        return JobPruning(job_id, Removal(tuple(attempts), tuple(frames)), tuple(abandoned), str(e))
+    return planned
 
 
 def _plan_job(

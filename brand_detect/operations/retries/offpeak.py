@@ -27,7 +27,7 @@ ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
 TRIED = "brand_detect/offpeak_tried"
 """Key of the dates on which open jobs were last retried."""
 NOON = timedelta(hours=12)
-"""A night lasts from noon to noon and has the date on which it begins: most cross midnight in some time zone."""
+"""A night lasts from noon to noon and has the date of its evening, so that one that crosses midnight is one night."""
 ASSUMED_USD = 0.02
 """Assumed price of a question to a paid model until one was measured, in USD."""
 
@@ -163,7 +163,6 @@ def offpeak_retries(settings: Settings) -> dg.ScheduleDefinition:
     Raises:
         BadInput: the settings' cron expression is invalid.
     """
-
     try:
         return dg.schedule(
             name="offpeak_retries",

@@ -60,7 +60,7 @@ def totals(
         listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
         spot_s = sum(e.media_factor * e.seconds for e in own)
-        low_s, high_s = bounds.of(brand_id, resembling.get(brand, ()))
+        low_s, high_s = bounds.of(brand_id, resembling.get(brand, ()), [(e.start_s, e.end_s) for e in own])
         return BrandTotal(
             brand_id=brand_id,
             brand=brand,
@@ -78,7 +78,7 @@ def totals(
             confidence=max(e.confidence for e in own),
             overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
             low_s=min(low_s, seconds),
-            high_s=max(high_s, seconds),  # an edge found inside a long interval lies further out
+            high_s=high_s,
             mean_s=seconds / len(own),
             area_frac_max=max(e.area_frac_max for e in own),
             position=_mean(own, "position"),
@@ -152,8 +152,8 @@ def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, l
 
 
 class _Bounds:
-    """Lower and upper bounds of seconds by the sampled frames alone: an edge that is not a cut lies within half an
-    interval of the grid's, on whatever picture it was found.
+    """Lower and upper bounds of seconds by the sampled frames: an edge that is not a cut lies within half an interval
+    of the grid's, on whatever picture it was found. In an interval longer than the others it may lie further out.
 
     What a person has confirmed is certain, but not where it is bridged over a frame that a person has rejected.
     """
@@ -178,14 +178,15 @@ class _Bounds:
         self._confirmed = _frames_of(detections, pc.field("reviewed") != "")
         self._rejected = _frames_of(rejected, pc.scalar(True))
 
-    def of(self, brand_id: str, resembling: Sequence[int]) -> tuple[float, float]:
-        """Seconds certainly covered, and most seconds that may be, with the keyframes that resemble the brand."""
+    def of(self, brand_id: str, resembling: Sequence[int], found: Sequence[tuple[float, float]]) -> tuple[float, float]:
+        """Seconds certainly covered, and most seconds that may be, with the keyframes that resemble the brand and the
+        exposures that were ``found``."""
         confirmed, every = self._confirmed[brand_id], self._every[brand_id]
         breaks = sorted({*self._rejected[brand_id]} - {*confirmed})
         parts = groupby(sorted(confirmed), key=lambda frame: bisect_left(breaks, frame))
         certain = [span for _, frames in parts for span in self._exposed(list(frames))]
         unsure = () if {*confirmed} == {*every} else resembling  # all by a person: only edges are unsure
-        return self._low(certain, self._sure[brand_id]), self._high(self._exposed(every), unsure)
+        return self._low(certain, self._sure[brand_id]), self._high(self._exposed(every), unsure, found)
 
     def _exposed(self, frames: Sequence[int]) -> list[tuple[float, float]]:
         """The exposures on these keyframes as whole cells."""
@@ -198,11 +199,13 @@ class _Bounds:
         blurred = np.where(self._at_cut(joined), 0.0, self._error).sum(axis=1)
         return float(np.maximum(joined[:, 1] - joined[:, 0] - blurred, 0.0).sum())
 
-    def _high(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
-        """Most seconds that ``spans`` and the cells of ``frames`` may cover."""
+    def _high(
+        self, spans: Sequence[tuple[float, float]], frames: Sequence[int], found: Sequence[tuple[float, float]]
+    ) -> float:
+        """Most seconds that ``spans``, the cells of ``frames`` and what was ``found`` may cover."""
         joined = timeline.union([*spans, *self._shown(frames)])
         reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)
-        return timeline.union_seconds(np.clip(joined + reach, *self._range))
+        return timeline.union_seconds(np.concatenate([np.clip(joined + reach, *self._range), found]))
 
     def _shown(self, frames: Sequence[int]) -> list[tuple[float, float]]:
         return [cell for frame in frames for cell in self._cells.get(frame, np.zeros((0, 2))).tolist()]

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -31,7 +32,7 @@ from brand_detect_tests.support.pipeline import Pipeline, Unthreaded, home_in, p
 
 MAX_RETRIES = "dagster/max_retries"
 NOW_S = 1_700_000_000.0
-CANCELLED = """
+WORKING = """
 import sys, time
 import dagster as dg
 from brand_detect.domain.settings import Settings
@@ -265,12 +266,13 @@ def test_the_beat_ends_with_a_run_that_fails(on_disk: dg.DagsterInstance, monkey
     assert beat_s(on_disk) > 0
 
 
-def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Path):
-    """Its worker was connecting to the broker again at that moment."""
-    run_id, home = str(uuid.uuid4()), {"DAGSTER_HOME": str(home_in(tmp_path))}
-    command = [sys.executable, "-c", CANCELLED, run_id]
+@contextmanager
+def working(folder: Path) -> Iterator[tuple[dg.DagsterInstance, dg.DagsterRun, "subprocess.Popen[bytes]"]]:
+    """A process that executes a run and has done so for some beats."""
+    run_id, home = str(uuid.uuid4()), {"DAGSTER_HOME": str(home_in(folder))}
+    command = [sys.executable, "-c", WORKING, run_id]
     with (
-        dg.DagsterInstance.from_config(str(tmp_path)) as instance,
+        dg.DagsterInstance.from_config(str(folder)) as instance,
         subprocess.Popen(command, env={**os.environ, **home}, stdout=subprocess.PIPE) as worker,
     ):
         try:
@@ -280,27 +282,44 @@ def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Pat
             assert run is not None
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.wait(1.0)
-            instance.report_run_canceling(run)
-            worker.wait(20.0)
-            assert status(instance, run_id) == "CANCELED"
+            yield instance, run, worker
         finally:
             worker.kill()
 
 
-@pytest.mark.parametrize("over", ["declared dead", "deleted"])
-def test_a_process_whose_run_is_over_ends(on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, over: str):
-    """Its run was declared dead while the database did not hear of it, and is executed again elsewhere."""
+def test_a_process_that_nobody_tells_of_a_cancel_finds_it_and_ends(tmp_path: Path):
+    """Its worker was connecting to the broker again at that moment."""
+    with working(tmp_path) as (instance, run, worker):
+        instance.report_run_canceling(run)
+        worker.wait(20.0)
+        assert status(instance, run.run_id) == "CANCELED"
+
+
+def test_a_process_whose_run_is_executed_again_elsewhere_ends(tmp_path: Path):
+    """Its run was declared dead while the database did not hear of it."""
+    with working(tmp_path) as (instance, run, worker):
+        instance.report_run_failed(run)
+        instance.add_run_tags(run.run_id, {"dagster/auto_retry_run_id": "another"})
+        worker.wait(20.0)
+        assert status(instance, run.run_id) == "FAILURE"
+
+
+@pytest.mark.parametrize("end", ["PIPELINE_FAILURE", "PIPELINE_SUCCESS"])
+def test_a_process_whose_run_only_counts_as_over_goes_on(
+    on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, end: str
+):
+    """Nobody executes it again, so its result is welcome."""
     interrupted = Event()
     monkeypatch.setattr(liveness, "BEAT_S", 0.001)
-    monkeypatch.setattr(liveness.os, "kill", lambda pid, _: pid == os.getpid() and interrupted.set())
+    monkeypatch.setattr(liveness.os, "kill", lambda *_: interrupted.set())
     run_id = begun(on_disk)
-    run = on_disk.get_run_by_id(run_id)
-    assert run is not None
     with at_work(on_disk, run_id, Settings()):
-        assert beats_on(on_disk)
+        on_disk.report_dagster_event(dg.DagsterEvent(event_type_value=end, job_name="job"), run_id)
+        for _ in range(liveness.UNWANTED_BEATS + 1):
+            assert beats_on(on_disk)
         assert not interrupted.is_set()
-        on_disk.report_run_failed(run) if over == "declared dead" else on_disk.delete_run(run_id)
-        assert interrupted.wait(10)
+        on_disk.delete_run(run_id)
+        assert interrupted.wait(10), "nobody can even look at it any more"
 
 
 def test_a_beat_that_fails_is_not_the_last_one(

@@ -182,18 +182,24 @@ def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: 
 
 def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
     copied(built, two_jobs_read_again)
-    remove = Store.remove
+    store, remove, removed = built.services.store, Store.remove, []
 
-    def refused(store: Store, ref: AttemptRef) -> None:
-        if ref.job_id == "first":
+    def refused(self: Store, ref: AttemptRef) -> None:
+        if ref.job_id == "first" and removed:
             raise Permanent(f"{ref.path} could not be removed: Permission denied.", "check the store's permissions")
-        remove(store, ref)
+        remove(self, ref)
+        removed.append(ref)
 
     monkeypatch.setattr(Store, "remove", refused)
-    first, second = pruned(built, ALL_BUT_THE_NEWEST)
-    assert "Permission denied" in first.left
-    assert (first.job_id, bool(first)) == ("first", False)
-    assert (second.job_id, bool(second), second.left) == ("second", True, "")
+    pruning = prune(built.instance, store, ["first", "second"], ALL_BUT_THE_NEWEST, time.time() + 1, silent)
+    first, second = next(pruning), next(pruning)
+    assert (first.job_id, len(first.removal.attempts)) == ("first", 1)
+    assert "1 attempts" in str(first)
+    assert "stopped, first/" in str(first)
+    assert (second.job_id, second.left) == ("second", "")
+    assert len(second.removal.attempts) > 1
+    with pytest.raises(Permanent, match=r"^1 of 2 jobs could not be pruned\. first/.* Permission denied"):
+        next(pruning)
 
 
 def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: Path):

@@ -533,10 +533,11 @@ def test_a_night_is_remembered(nights: Batches):
 
 def test_a_night_does_not_end_at_midnight(nights: Batches):
     [request], _ = nights.night(2, 22, max_usd=1.0)
-    [after_midnight], _ = nights.night(3, 2, max_usd=1.0)
-    assert request.run_key == after_midnight.run_key == "2030-01-02 asked"
-    [next_night], _ = nights.night(3, 22, max_usd=1.0)
-    assert next_night.run_key == "2030-01-03 asked"
+    with nights.with_run("SUCCESS", {**request.tags, PARTITION: "answered"}):
+        assert nights.night(3, 2, max_usd=0.9)[0] == [], "both jobs cost 0.5"
+        assert len(nights.night(3, 2, max_usd=1.0)[0]) == 1
+        [next_night], _ = nights.night(3, 22, max_usd=0.9)
+    assert (request.run_key, next_night.run_key) == ("2030-01-02 asked", "2030-01-03 asked")
 
 
 def test_a_night_begins_with_what_was_not_tried_before(nights: Batches):

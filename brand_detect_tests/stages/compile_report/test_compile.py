@@ -88,13 +88,12 @@ def test_an_exposure_begins_and_ends_at_the_edges_of_its_tracks() -> None:
     assert spans(report(regions, both, edges=found[:1])) == [(1.6, 3.25)]
 
 
-def test_an_edge_beyond_what_the_sampled_frames_prove_is_within_the_bounds() -> None:
-    """It lies in an interval that is longer than the others."""
-    [brand] = report(
-        track("a", [4, 5, 6]), [p.verdict("Nike", ["a"])], edges=(("a", 4, Side.start, 1.0),)
-    ).brands.to_pylist()
+def test_the_upper_bound_covers_an_edge_that_lies_further_out() -> None:
+    """As in an interval that is longer than the others."""
+    regions, verdicts = track("a", [4, 5, 6]), [p.verdict("Nike", ["a"])]
+    [brand] = report(regions, verdicts, edges=(("a", 4, Side.start, 1.0),)).brands.to_pylist()
     assert brand["seconds"] == pytest.approx(2.25)  # 1.0 to 3.25
-    assert (brand["low_s"], brand["high_s"]) == (1.0, brand["seconds"])
+    assert (brand["low_s"], brand["high_s"]) == (1.0, 2.5), "the end may be as late as 3.5"
 
 
 def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:
@@ -682,7 +681,7 @@ def test_exposures_lie_in_the_video_and_totals_follow_from_them(
         assert brand["seconds"] == pytest.approx(sum(b - a for a, b in own))
         assert brand["seconds"] == pytest.approx(union_seconds(own))  # no instant twice
         assert brand["screen_share"] == pytest.approx(brand["seconds"] / 10.0)
-        assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] <= 10.0 + 1e-6
+        assert 0.0 <= brand["low_s"] <= brand["seconds"] <= brand["high_s"] + 1e-9 <= 10.0 + 1e-6
         assert -1e-9 <= brand["exclusive_s"] <= brand["seconds"] + 1e-9
         assert (brand["first_s"], brand["last_s"]) == (own[0][0], own[-1][1])
     if exposures:

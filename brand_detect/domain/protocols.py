@@ -64,6 +64,7 @@ class DecodedFrame:
     """A decoded picture. Only sampled pictures have an ``image``; all have ``luma``, a small thumbnail."""
 
     t_s: float
+    end_s: float  # when the next one is shown, or the pictures end
     luma: NDArray[np.uint8]  # THUMBNAIL_SHAPE
     image: Image | None
 

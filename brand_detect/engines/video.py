@@ -39,6 +39,8 @@ ROUNDED_S = 2e-3
 """Containers round times to a millisecond."""
 LOST_S = 0.5
 """A video that ends this long before its declared end has lost its tail."""
+LAST_S = 1.0
+"""Longest duration of a last picture beyond the declared end."""
 _TIMELESS = {"mpegts", "mpeg"}
 """Streaming formats: no header declares the duration; FFmpeg guesses it from the clock at both ends."""
 PAUSE_S = 10.0
@@ -114,25 +116,28 @@ class PyAvDecoder:
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
         """Yields every picture of ``[start_s, end_s)`` in presentation order; see ``Decoder.decode``.
 
-        Sample ``k`` is the first picture at or after ``start_s + k / sample_fps``. Sampled pictures are upright,
-        deinterlaced (bwdif) and stretched to square pixels.
+        Sample ``k`` is the first picture at or after ``start_s + k / sample_fps``; a picture that is held for as long as
+        from one sample to the next is another. Sampled pictures are upright, deinterlaced (bwdif) and stretched to
+        square pixels.
         """
         with opened(file, self.limits) as (container, stream):
             video = Pictures(container, stream, self.limits)
-            sampled = -1
-            for t_s, picture in video.read(start_s):
-                if t_s >= end_s:
-                    return
+            declared_s = _declared_s(container, stream)
+            pictures = video.read(start_s)
+            following, last_slot = next(pictures, None), -1
+            while following and following[0] < end_s:
+                (t_s, picture), following = following, next(pictures, None)
                 if t_s < start_s:
                     continue
-                turn = turn_of(picture)
+                until_s = following[0] if following else video.last_end_s(t_s, declared_s)
                 slot = math.floor((t_s - start_s + 1e-3) * sample_fps)  # containers round times to a millisecond
-                image = None
-                if slot > sampled:
-                    sampled = slot
-                    image = _image(stream, picture)
-                yield DecodedFrame(t_s, _thumbnail(picture, turn), image)
-            lost_s = _declared_s(container, stream) - max(video.end_s, video.sound_end_s)
+                is_held = min(until_s, end_s) - t_s >= 1 / sample_fps - 1e-3
+                image = _image(stream, picture) if slot > last_slot or is_held else None
+                last_slot = slot
+                yield DecodedFrame(t_s, until_s, _thumbnail(picture, turn_of(picture)), image)
+            if following:
+                return
+            lost_s = declared_s - max(video.end_s, video.sound_end_s)
             if video.damaged or lost_s > LOST_S:
                 raise DamagedTail("The video cannot be decoded to its end.", video.end_s)
 
@@ -503,6 +508,12 @@ class Pictures:
         self._first_pts: int | None = None
         self.damaged = False
         self.end_s = self.sound_end_s = 0.0
+
+    def last_end_s(self, t_s: float, declared_s: float) -> float:
+        """When the last picture, that of ``t_s``, ends: as the header declares, unless the sound is what lasts."""
+        if t_s < declared_s <= self.end_s + LOST_S and self.sound_end_s <= self.end_s:
+            return declared_s
+        return min(self.end_s, max(t_s + LAST_S, declared_s))
 
     def read(self, start_s: float) -> Iterator[tuple[float, "VideoFrame"]]:
         """Yields pictures from ``start_s`` on, or from slightly earlier."""

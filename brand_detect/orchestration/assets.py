@@ -178,7 +178,7 @@ def _last_request(context: dg.AssetExecutionContext, services: Services) -> dict
 
 
 @stage_asset(
-    code_version="3",
+    code_version="4",
     packages=["av", "opencv-python", "pillow"],
     work="decoding",
     kinds={"ffmpeg"},
@@ -348,7 +348,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="18",
+    code_version="19",
     packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",

@@ -83,21 +83,22 @@ def exposures_seen(value: Report, _: Inputs) -> Mapping[str, float]:
 def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractFramesParams) -> str:
     """The requested range was sampled at the requested rate.
 
-    A sample is due in each interval in which the video has a frame: a variable or low frame rate leaves intervals
-    empty, and no sample is missing there. The limits are therefore taken from the decoded frames, and no two due
-    samples in a row may be missing.
+    A sample is due in each interval in which the video has a frame, and of each frame that is held for an interval: a
+    variable or low frame rate leaves intervals empty, and no sample is missing there. The limits are therefore taken
+    from the decoded frames, and no two due samples in a row may be missing.
     """
     times, pictures = value.frames["t_s"].to_numpy(), value.signals["t_s"].to_numpy()
     if not len(times):
         return "no frame was sampled"
-    due, have = (np.unique(np.floor((t - params.start_s + ROUNDING_S) * params.sample_fps)) for t in (pictures, times))
+    slots = np.floor((pictures - params.start_s + ROUNDING_S) * params.sample_fps)
+    is_held = np.diff(pictures, append=value.end_s) >= 1 / params.sample_fps - ROUNDING_S
+    due = pictures[(np.diff(slots, prepend=-1) > 0) | is_held]
     if abs(len(times) - len(due)) > max(1.0, LOST * len(due)):
         return f"{len(times)} frames were sampled, but {len(due)} were due at {params.sample_fps:g} a second"
-    absent = ~np.isin(due, have)
+    absent = ~np.isin(due, times)
     in_a_row = absent[1:] & absent[:-1]
     if in_a_row.any():
-        at_s = params.start_s + due[in_a_row.argmax()] / params.sample_fps
-        return f"no frame was sampled from {at_s:.1f} s on, where the video has frames"
+        return f"no frame was sampled from {due[in_a_row.argmax()]:.1f} s on, where the video has frames"
     steady = not inputs[ROOT].probe.variable_frame_rate
     rate = min(params.sample_fps, 1 / np.median(np.diff(pictures))) if len(pictures) > 1 else 0.0
     wanted = rate * (value.end_s - value.start_s)
@@ -119,7 +120,7 @@ def frames_are_in_order(value: ExtractedFrames, *_: object) -> str:
 
 
 def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
-    """The video has no gap and no damaged end; a report on the rest of it is still correct."""
+    """The video has no gap, no damaged end and no longer sound; a report on the rest of it is still correct."""
     return "; ".join(value.notes)
 
 

@@ -267,7 +267,9 @@ def test_variable_frame_rate_is_sampled_by_time(tmp_path: Path) -> None:
     assert probe(path).variable_frame_rate
     frames = decode(path)
     assert [f.t_s for f in frames] == pytest.approx(times_s)
-    assert [f.t_s for f in frames if f.image is not None] == pytest.approx([0, 0.5, 3.0, 5.0])
+    assert [f.end_s for f in frames] == pytest.approx([*times_s[1:], 5.04])
+    assert [f.t_s for f in frames if f.image is not None] == pytest.approx([0, 0.5, 0.6, 3.0, 3.04, 5.0])
+    assert [f.t_s for f in decode(path, end_s=3.4) if f.image is not None] == pytest.approx([0, 0.5, 0.6, 3.0])
 
 
 def test_a_stream_without_timestamps_has_the_times_of_its_rate(tmp_path: Path) -> None:
@@ -323,8 +325,13 @@ def test_a_damaged_tail_costs_the_tail_alone(tmp_path: Path, suffix: str) -> Non
     assert damage.value.at_s == pytest.approx(times_s[-1] + 0.04)
 
 
-def write_with_sound(path: Path, pictures: list[Picture], sound_s: float, late_s: float = 0.0) -> Path:
-    """The pictures, the first at ``late_s``, under ``sound_s`` seconds of silence from 0 on."""
+def write_with_sound(
+    path: Path, pictures: list[Picture], sound_s: float, late_s: float = 0.0, held_s: float = 0.0
+) -> Path:
+    """The pictures, the first at ``late_s``, under ``sound_s`` seconds of silence from 0 on.
+
+    The last picture is held for ``held_s`` more.
+    """
     clip = write_clip(path.with_suffix(".h264.mp4"), pictures)
     with av.open(str(clip)) as source, av.open(str(path), "w") as container:
         video = container.add_stream_from_template(source.streams.video[0])
@@ -336,6 +343,7 @@ def write_with_sound(path: Path, pictures: list[Picture], sound_s: float, late_s
                 packet.dts += round(late_s / packet.time_base)
                 packet.stream = video
                 packets.append(packet)
+        packets[-1].duration += round(held_s / packets[-1].time_base)
         for n in range(0, round(sound_s * 48000), 1024):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             frame.sample_rate, frame.pts = 48000, n
@@ -349,10 +357,23 @@ def write_with_sound(path: Path, pictures: list[Picture], sound_s: float, late_s
 @pytest.mark.parametrize("suffix", [".mkv", ".flv", ".mp4"])
 def test_sound_that_goes_on_or_comes_first_is_no_damage(tmp_path: Path, suffix: str) -> None:
     longer = write_with_sound(tmp_path / f"longer{suffix}", moving(50), sound_s=4.0)
-    assert len(decode(longer)) == 50
+    frames = decode(longer)
+    assert len(frames) == 50
+    assert frames[-1].end_s == pytest.approx(2.0, abs=2e-3)
+    assert [f.t_s for f in frames if f.image is not None] == pytest.approx([0, 0.52, 1, 1.52], abs=2e-3)
     late = write_with_sound(tmp_path / f"late{suffix}", moving(50), sound_s=4.0, late_s=2.0)
     assert len(decode(late)) == 50
     assert probe(late).duration_s == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("sound_s", [0.1, 7.0, 20.0])
+def test_a_last_picture_that_is_held_is_sampled_and_ends_when_it_does(
+    tmp_path: Path, suffix: str, sound_s: float
+) -> None:
+    frames = decode(write_with_sound(tmp_path / f"a{suffix}", moving(50), sound_s=sound_s, held_s=5.0))
+    assert frames[-1].end_s == pytest.approx(7.0, abs=0.03)
+    assert [f.t_s for f in frames if f.image is not None] == pytest.approx([0, 0.52, 1, 1.52, 1.96], abs=2e-3)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])

@@ -1,7 +1,9 @@
 """What the checks let pass and what not, and what follows from a check that fails."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,15 +37,18 @@ from brand_detect_tests.support.pipeline import Pipeline, ScriptedAnswerer, Scri
 
 
 def sampled(pictures: list[float], sample_fps: float, start_s: float = 0.0, **changes: Any) -> ExtractedFrames:
-    """What the decoder's rule makes of ``pictures``: of each interval the first."""
-    slots = np.floor((np.array(pictures) - start_s + 1e-3) * sample_fps)
-    times = np.array(pictures)[np.unique(slots, return_index=True)[1]]
+    """What the decoder's rule makes of ``pictures``: of each interval the first, and all that are held for one."""
+    step = pictures[-1] - pictures[-2] if len(pictures) > 1 else 0.04
+    end_s, slot, times = pictures[-1] + step, -1, list[float]()
+    for t_s, next_s in pairwise([*pictures, end_s]):
+        last, slot = slot, math.floor((t_s - start_s + 1e-3) * sample_fps)
+        if slot > last or next_s - t_s >= 1 / sample_fps - 1e-3:
+            times.append(t_s)
     made = p.frames(len(times))
     frames = made.frames.set_column(2, made.frames.schema.field(2), pa.array(times))
     row = {"luma_mean": 120.0, "luma_std": 50.0, "change": 0.0, "drift": 0.0}
     signals = table(SIGNALS, [{"t_s": t, **row} for t in pictures])
-    step = pictures[-1] - pictures[-2] if len(pictures) > 1 else 0.04
-    return replace(made, frames=frames, signals=signals, start_s=times[0], end_s=pictures[-1] + step, **changes)
+    return replace(made, frames=frames, signals=signals, start_s=times[0], end_s=end_s, **changes)
 
 
 def says(value: ExtractedFrames, check: Any = checks.frames_were_sampled, vfr: bool = False, **params: float) -> str:
@@ -95,7 +100,7 @@ def test_samples_that_are_missing_do_not():
 def test_a_video_of_which_hardly_anything_was_seen_does_not_unless_its_rate_varies():
     hole = [*(np.arange(25) / 25).tolist(), *(100 + np.arange(25) / 25).tolist()]
     value = sampled(hole, 2.0)
-    assert says(value) == "4 frames were sampled, but about 202 were due: most of the video was not analysed"
+    assert says(value) == "5 frames were sampled, but about 202 were due: most of the video was not analysed"
     assert says(value, vfr=True) == "", "a recording of a still screen"
 
 

@@ -60,7 +60,9 @@ def totals(
         listed = brands.get(brand_id) or Brand(brand_id, brand)
         seconds = sum(e.seconds for e in own)
         spot_s = sum(e.media_factor * e.seconds for e in own)
-        low_s, high_s = bounds.of(brand_id, resembling.get(brand, ()), [(e.start_s, e.end_s) for e in own])
+        counted = [(e.start_s, e.end_s) for e in own]
+        low_s, high_s = bounds.of(brand_id, resembling.get(brand, ()), counted)
+        overlaid = [(span.start_s, span.end_s) for span in on_overlays.of(brand_id, bridge_s=0)]
         return BrandTotal(
             brand_id=brand_id,
             brand=brand,
@@ -76,7 +78,7 @@ def totals(
             last_s=own[-1].end_s,
             area_frac_mean=_mean(own, "area_frac_mean"),
             confidence=max(e.confidence for e in own),
-            overlay_s=sum(span.end_s - span.start_s for span in on_overlays.of(brand_id, bridge_s=0)),
+            overlay_s=timeline.union_seconds(overlaid) - timeline.union_seconds(timeline.minus(overlaid, counted)),
             low_s=min(low_s, seconds),
             high_s=high_s,
             mean_s=seconds / len(own),

@@ -41,8 +41,6 @@ DRIFT_S = 0.5
 """How far back ``drift`` compares: about as long as a dissolve."""
 GAP_S = 1.0
 """Gaps between pictures longer than this are noted if the frame rate is constant."""
-LAST_S = 1.0
-"""Longest duration of a last picture beyond the declared end."""
 SAME_BITS, SAME_MEAN, SAME_SPOT = 8, 2.0, 24
 """Most by which a frame differs from the one that it shows again: bits of the hash, luma on average, luma at a spot.
 Of 717 frames of 23 clips 55 are repeats, none of them a keyframe. Without regard to spots in motion, 105 would be, 17
@@ -73,7 +71,7 @@ def extract_frames(
         BadInput: the range contains no picture.
     """
     asked_end_s = params.end_s or math.inf
-    end_s = min(asked_end_s, request.probe.duration_s)
+    declared_s = min(asked_end_s, request.probe.duration_s)
     signals = _Signals()
     rows: list[Row] = []
     with media.open(request.video_uri) as file, ThreadPoolExecutor(1, thread_name_prefix="encode") as pool:
@@ -81,23 +79,22 @@ def extract_frames(
         encode = partial(_encoded, params=params, codec=codec)
         for sample, jpeg in ahead(pool, encode, _samples(pictures, signals, codec), ENCODED_AHEAD):
             rows.append(_row(request, params, sample, sink.append(sample.t_s, jpeg)))
-            progress(sample.t_s - params.start_s, max(end_s, sample.t_s) - params.start_s, "seconds of video")
+            progress(sample.t_s - params.start_s, max(declared_s, sample.t_s) - params.start_s, "seconds of video")
     if not rows:
         raise BadInput(
-            f"No picture can be read between {params.start_s:g} s and {end_s:g} s of the video.",
+            f"No picture can be read between {params.start_s:g} s and {declared_s:g} s of the video.",
             f"the video is {request.probe.duration_s:.1f} s long; set start_s and end_s of extract_frames within it",
         )
     notes = [] if request.probe.variable_frame_rate else signals.gaps()
-    if (damaged_s := signals.damaged_s) < end_s:
-        notes.append(f"the video is damaged after {damaged_s:.1f} s; {end_s - damaged_s:.1f} s were lost")
-        end_s = damaged_s
-    if end_s <= signals.last_s:  # pictures continue beyond the declared end
-        end_s = min(asked_end_s, signals.last_s + min(1 / request.probe.fps, LAST_S))
+    if (damaged_s := signals.damaged_s) < declared_s:
+        notes.append(f"the video is damaged after {damaged_s:.1f} s; {declared_s - damaged_s:.1f} s were lost")
+    elif declared_s - signals.end_s > GAP_S:
+        notes.append(f"the pictures end at {signals.end_s:.1f} s, the video at {declared_s:.1f} s")
     return ExtractedFrames(
         frames=table(FRAMES, rows),
         signals=signals.table(),
         start_s=rows[0]["t_s"],
-        end_s=end_s,
+        end_s=min(asked_end_s, signals.end_s, damaged_s),
         notes=tuple(notes),
         stats={"pictures": len(signals), "bytes": sum(row["size_bytes"] for row in rows)},
     )
@@ -126,6 +123,7 @@ def _samples(pictures: Iterator[DecodedFrame], signals: "_Signals", codec: Image
     try:
         for picture in pictures:
             appearance = signals.add(picture.t_s, picture.luma)
+            signals.end_s = picture.end_s
             if picture.image is None:
                 continue
             phash = codec.phash(picture.luma)
@@ -235,13 +233,11 @@ class _Signals:
         self._appearances: deque[_Appearance] = deque()  # back to the last one at least DRIFT_S old
         self.damaged_s = math.inf
         """Where decoding broke off."""
+        self.end_s = 0.0
+        """When the last picture ends."""
 
     def __len__(self) -> int:
         return len(self._t_s)
-
-    @property
-    def last_s(self) -> float:
-        return self._t_s[-1]
 
     def add(self, t_s: float, luma: NDArray[np.uint8]) -> _Appearance:
         """Appends a picture's row."""

@@ -121,6 +121,13 @@ def test_time_on_overlays_ends_with_their_edges() -> None:
     assert made.brands["overlay_s"].to_pylist() == pytest.approx([0.08])
 
 
+def test_exposures_too_short_to_count_count_for_no_time_on_overlays() -> None:
+    """Frame 9 shows again what frame 3 shows."""
+    bug = track("bug", [0, 1, 2, 3])
+    made = report(bug, [p.verdict("Nike", ["bug"])], on_overlay=("bug",), dropped={9: 3}, min_exposure_s=1.0)
+    assert made.brands["seconds"].to_pylist() == made.brands["overlay_s"].to_pylist() == [1.75]
+
+
 def test_figures_weigh_the_time_that_edges_leave() -> None:
     """A board of 1 % for 0.6 s, then one of 4 % for 0.9 s."""
     regions = track("a", [4], (100, 100, 192, 108)) + track("b", [5], (100, 100, 384, 216))

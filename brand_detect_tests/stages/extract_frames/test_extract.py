@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from brand_detect.domain.job import JobRequest
 from brand_detect.domain.protocols import DamagedTail, DecodedFrame
 from brand_detect.engines.image import OpenCvCodec
 from brand_detect.engines.video import PyAvDecoder
-from brand_detect.stages.extract_frames.extract import LAST_S, extract_frames
+from brand_detect.stages.extract_frames.extract import extract_frames
 from brand_detect.stages.filter_scenes.filter import filter_scenes
 from brand_detect.stages.job_request import job_request
 from brand_detect_tests.support import payloads
@@ -142,18 +143,19 @@ def test_pictures_lost_in_the_middle_are_told(tmp_path: Path) -> None:
 
 @dataclass
 class Told:
-    """A ``Decoder`` whose pictures begin at these times."""
+    """A ``Decoder`` whose pictures begin at these times, and the last of them lasts ``last_s``."""
 
     times_s: list[float]
-    damaged: bool
+    last_s: float = 0.04
+    damaged: bool = False
 
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:  # noqa: ARG002
         grey = np.zeros((90, 160, 3), np.uint8)
-        for t_s in self.times_s:
+        for t_s, until_s in pairwise([*self.times_s, self.times_s[-1] + self.last_s]):
             if start_s <= t_s < end_s:
-                yield DecodedFrame(t_s, np.zeros(THUMBNAIL_SHAPE, np.uint8), grey)
+                yield DecodedFrame(t_s, until_s, np.zeros(THUMBNAIL_SHAPE, np.uint8), grey)
         if self.damaged:
-            raise DamagedTail("That is all.", self.times_s[-1] + 0.04)
+            raise DamagedTail("That is all.", self.times_s[-1] + self.last_s)
 
 
 def told(decoder: Told, request: JobRequest, **params: Any) -> ExtractedFrames:
@@ -168,29 +170,42 @@ def told(decoder: Told, request: JobRequest, **params: Any) -> ExtractedFrames:
     )
 
 
+def test_a_picture_held_for_seconds_has_its_time(tmp_path: Path) -> None:
+    """It is the last of its half second: without its own sample its time went to its neighbours."""
+    times_s = [*(n / 25 for n in range(37)), 1.48, 12.0, 12.04]
+    pictures = [scene(0)] * 37 + [scene(1)] + [scene(2)] * 2
+    found, _ = extract(write_clip(tmp_path / "a.mp4", pictures, times_s=times_s))
+    assert found.frames["t_s"].to_pylist() == pytest.approx([0, 0.52, 1, 1.48, 12.0])
+    shots = filter_scenes(found, FilterScenesParams.model_validate({})).shots
+    assert shots["start_s"].to_pylist() == pytest.approx([0, 1.48, 12.0])
+    assert shots["end_s"].to_pylist() == pytest.approx([1.48, 12.0, 12.08], abs=0.05)
+
+
+def test_sound_after_the_pictures_is_told_and_not_counted() -> None:
+    found = told(Told([0.0, 0.5, 1.0]), payloads.request(9.0))
+    assert (found.end_s, found.notes) == (1.04, ("the pictures end at 1.0 s, the video at 9.0 s",))
+    assert told(Told([0.0, 0.5, 1.0]), payloads.request(9.0), end_s=1.02).notes == ()
+
+
 def test_every_shard_begins_with_a_frame_in_full() -> None:
-    found = told(Told([0.0, SHARD_S - 1, SHARD_S, SHARD_S + 1], damaged=False), payloads.request(90.0))
+    found = told(Told([0.0, SHARD_S - 1, SHARD_S, SHARD_S + 1]), payloads.request(90.0))
     assert found.frames["repeats"].to_pylist() == [None, 0, None, 2]
 
 
 @given(
     steps_s=st.lists(st.floats(0.001, 3.0), min_size=1, max_size=12),
+    last_s=st.floats(0.001, 3.0),
     declared_s=st.floats(0.01, 20.0),
-    fps=st.floats(0.01, 120.0),
     asked_s=st.just(0.0) | st.floats(0.5, 30.0),
     damaged=st.booleans(),
 )
-def test_cells_tile_the_range_up_to_the_end_of_the_video(
-    steps_s: list[float], declared_s: float, fps: float, asked_s: float, damaged: bool
+def test_cells_tile_the_range_up_to_the_end_of_the_pictures(
+    steps_s: list[float], last_s: float, declared_s: float, asked_s: float, damaged: bool
 ) -> None:
-    """Whatever the header says: the last picture's cell ends where the video does, at most ``LAST_S`` later."""
+    """Whatever the header says."""
     times_s = [0.0, *np.cumsum(steps_s).tolist()]
-    request = payloads.request(declared_s)
-    probe = request.probe.model_copy(update={"fps": fps})
-    found = told(Told(times_s, damaged), request.model_copy(update={"probe": probe}), end_s=asked_s)
-    last_s = found.signals["t_s"][-1].as_py()
-    assert last_s < found.end_s <= max(declared_s, last_s + LAST_S)
-    assert not asked_s or found.end_s <= asked_s
+    found = told(Told(times_s, last_s, damaged), payloads.request(declared_s), end_s=asked_s)
+    assert found.end_s == min(times_s[-1] + last_s, asked_s or times_s[-1] + last_s)
     cells = filter_scenes(found, FilterScenesParams.model_validate({})).timeline
     edges = [found.start_s, *cells["end_s"].to_pylist()]
     assert edges[:-1] == cells["start_s"].to_pylist()

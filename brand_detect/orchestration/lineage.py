@@ -203,14 +203,23 @@ def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[dg.Even
 def made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: str) -> dict[str, str]:
     """Attempts made by the chain of failed runs that ``run`` continues; the nearest parent wins."""
     made: dict[str, str] = {}
+    for parent in _resumed(instance, run):
+        made = made_by(instance, parent.run_id, job_id) | made
+    return made
+
+
+def first_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The id of the first in the chain of failed runs that ``run`` continues; its own if it continues none."""
+    return [run, *_resumed(instance, run)][-1].run_id
+
+
+def _resumed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterRun]:
+    """The chain of failed runs that ``run`` continues, nearest first, as far as they were not deleted."""
     current: dg.DagsterRun | None = run
     while current and current.parent_run_id and any(current.tags.get(tag) == "true" for tag in RESUMES):
-        parent = instance.get_run_by_id(current.parent_run_id)
-        if parent is None:
-            break
-        made = made_by(instance, parent.run_id, job_id) | made
-        current = parent
-    return made
+        current = instance.get_run_by_id(current.parent_run_id)
+        if current:
+            yield current
 
 
 def _pins(run: dg.DagsterRun) -> dict[str, str]:

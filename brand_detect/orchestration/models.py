@@ -33,8 +33,8 @@ def answerer(
 ) -> Answerer | None:
     """The model that answers in ``stage``; None if it is off. It is loaded or called only when a question is asked.
 
-    Paid answers count against the budget of the run ``run_id``, over all its tries. ``prompts`` are the user's own,
-    contents by name.
+    Paid answers count against the budget of the run ``run_id``, over all its tries and the runs that continue it.
+    ``prompts`` are the user's own, contents by name.
 
     Raises:
         BadInput: the model is not named or has no price, or the settings forbid sending crops to it.

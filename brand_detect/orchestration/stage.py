@@ -48,7 +48,7 @@ from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit
 from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
-from brand_detect.orchestration.lineage import Lineage, input_tags
+from brand_detect.orchestration.lineage import Lineage, first_run, input_tags
 from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.profiles import load_inventory, load_profile, load_quality
@@ -112,6 +112,8 @@ class StageRun(Generic[P_co]):
     progress: Progress
     own_files: Callable[[], OwnFiles]
     """The user's own prompts, quality scales and inventories."""
+    first_run: Callable[[], str]
+    """The run, or the first of the failed runs that it continues: they share a budget."""
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Content hashes of inputs other than checkpoints."""
@@ -141,9 +143,8 @@ class StageRun(Generic[P_co]):
         if self.engines.answerer is not None:
             found = self.engines.answerer(self.stage, self.params)
         else:
-            run_id = self.sink.ref.attempt.rpartition("-")[0]
             prompts = {} if self.params.provider.value == "off" else self.own_files().prompts
-            found = answerer(self.stage, self.params, self.settings, self.store, prompts, run_id)
+            found = answerer(self.stage, self.params, self.settings, self.store, prompts, self.first_run())
         if found is not None:
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found
@@ -376,6 +377,7 @@ def _run_stage(
         settings=services.settings,
         progress=_giving_back(services.progress(stage, context.log)),
         own_files=cache(partial(own_files, context.instance, services.store)),
+        first_run=partial(first_run, context.instance, context.run),
     )
     began = time.perf_counter()
     value = fn(run, **values)

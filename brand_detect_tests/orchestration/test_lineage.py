@@ -6,11 +6,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE
-from brand_detect.domain.tags import PIN
-from brand_detect.orchestration.lineage import ATTEMPT, latest, latest_record
+from brand_detect.domain.tags import PIN, RESUMES
+from brand_detect.orchestration.lineage import ATTEMPT, first_run, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import CheckOutcome
@@ -161,3 +162,21 @@ def test_a_pin_that_names_nothing_is_refused(first: tuple[Pipeline, JobRun], pin
     built, _ = first
     with pytest.raises(BadInput, match=f"run tag brand_detect/pin.{pin} does not name a"):
         built.launch("match", "match_brands", tags={f"{PIN}{pin}": attempt})
+
+
+def test_the_first_run_is_that_of_the_failed_ones_and_no_replay_s():
+    with dg.DagsterInstance.ephemeral() as instance:
+        submitted = create_run_for_test(instance)
+
+        def after(parent: dg.DagsterRun, **tags: str) -> dg.DagsterRun:
+            return create_run_for_test(instance, parent_run_id=parent.run_id, root_run_id=submitted.run_id, tags=tags)
+
+        replay = after(submitted)
+        again = after(replay, **{RESUMES[0]: "true"})
+        third = after(again, **{RESUMES[1]: "true"})
+        assert [first_run(instance, run) for run in (submitted, replay, again, third)] == [
+            submitted.run_id,
+            *[replay.run_id] * 3,
+        ]
+        instance.delete_run(replay.run_id)
+        assert first_run(instance, third) == again.run_id

@@ -257,6 +257,20 @@ def test_the_tries_of_a_run_share_its_budget(tmp_path: Path, monkeypatch: pytest
     assert 2400 < spent <= 3000
 
 
+def test_a_run_that_executes_the_rest_of_a_failed_one_shares_its_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with serving() as server, pipeline(tmp_path, model_hosts=[f"127.0.0.1:{server.port}"]) as built:
+        built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
+        params = {**SERVER, "base_url": f"{server.url}/v1", "input_usd_per_mtok": 1.0, "max_usd": 0.003}
+        before = Spending(built.services.store.blobs, 0.003, 1.0, "failed")
+        before.charge(before.reserve(0.003), 0.003)
+        monkeypatch.setattr(stage, "first_run", lambda *_: "failed")
+        built.runner.replay("match", "escalate_cloud", {"escalate_cloud": params})
+        [_, attempt] = built.services.store.attempts("match", "escalate_cloud")
+    assert (server.asked, attempt.stats["deferred"]) == ([], 1)
+
+
 def test_a_run_whose_model_is_missing_does_not_begin(tmp_path: Path):
     """In this process, as ``brand-detect run`` does it."""
     video = str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0))

@@ -238,6 +238,15 @@ def test_a_proposal_has_its_picture_and_enters_the_list(service: Service):
     assert service.http.get(open_["picture"]).status_code == 404
 
 
+def test_a_damaged_proposal_is_told_beside_the_others(service: Service):
+    (service.folder / "store" / "_proposals" / "0a-proposed-1b.json").write_text("{", encoding="utf-8")
+    [open_] = service.proposals()
+    page = service.http.get("/brand-list").text
+    assert open_["proposal_id"] in page
+    assert "The proposal _proposals/0a-proposed-1b.json is damaged and left out" in page
+    assert service.decide(open_["proposal_id"], verdict="accepted").status_code == 200
+
+
 def test_a_rejected_proposal_stays_away(service: Service):
     [open_] = service.proposals()
     assert service.decide(open_["proposal_id"], verdict="rejected").json()["brand"] == ""

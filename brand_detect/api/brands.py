@@ -156,10 +156,17 @@ def brand_router(
             return access.to_login(request)
         number = int(page) if page.isdecimal() and len(page) < 7 else 1
         found = brand_page(brands, q[:LONGEST], number).model_dump(mode="json")
-        waiting = [p.model_dump(mode="json") for p in open_list(brands)]
+        proposals, damaged = open_list(brands)
         return page_of(
             *render_brand_list(
-                found, waiting, q[:LONGEST], tuple(BrandKind), tuple(SUFFIXES), COUNTRIES, brands.may_make_own
+                found,
+                [p.model_dump(mode="json") for p in proposals],
+                damaged,
+                q[:LONGEST],
+                tuple(BrandKind),
+                tuple(SUFFIXES),
+                COUNTRIES,
+                brands.may_make_own,
             )
         )
 
@@ -191,7 +198,7 @@ def _lookup_router(brands: StoredBrands, may_see: Sequence[Dependency]) -> Endpo
     @router.get(PROPOSALS, responses=problems(503))
     def proposals() -> list[OpenProposal]:
         """The 100 open proposals for the list that were longest on screen."""
-        return open_list(brands)
+        return open_list(brands)[0]
 
     @router.get(f"{PROPOSALS}/{{proposal_id}}.jpg", include_in_schema=False)
     def crop(proposal_id: str) -> Response:
@@ -282,9 +289,10 @@ def brand_page(brands: StoredBrands, text: str, page: int) -> BrandPage:
     )
 
 
-def open_list(brands: StoredBrands) -> list[OpenProposal]:
-    """The open proposals as the service tells them."""
-    return list(map(_open, brands.proposals()[:MOST_PROPOSALS]))
+def open_list(brands: StoredBrands) -> tuple[list[OpenProposal], list[str]]:
+    """The open proposals as the service tells them, and one sentence about each damaged file."""
+    found, damaged = brands.proposals()
+    return list(map(_open, found[:MOST_PROPOSALS])), damaged
 
 
 def _picture(logo: NewLogo) -> Picture:

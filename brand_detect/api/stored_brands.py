@@ -92,7 +92,7 @@ class StoredBrands:
         self._logo = lru_cache(4096)(self._drawn)
         self._report = lru_cache(1024)(self._read_report)
         self._compared, self._comparing = lru_cache(1024)(self._compare), Lock()
-        self._open: tuple[float, str, list[Open]] = 0.0, "", []
+        self._open: tuple[float, str, list[Open], list[str]] = 0.0, "", [], []
         self._decided: set[str] = set()
 
     def loaded(self) -> LoadedCatalog:
@@ -162,22 +162,22 @@ class StoredBrands:
             found += [f"{name} reads like {hit.alias}" for name in near for hit in alone.rivals(name, **LIMITS)]
         return found
 
-    def proposals(self) -> list[Open]:
-        """The undecided proposals, longest on screen first, as they were read in the last ``PROPOSALS_S`` seconds; what
-        was decided here since is left out."""
+    def proposals(self) -> tuple[list[Open], list[str]]:
+        """The undecided proposals, longest on screen first, and one sentence about each damaged file, as they were read
+        in the last ``PROPOSALS_S`` seconds; what was decided here since is left out."""
         catalog = self.loaded().catalog
-        until_s, version, found = self._open
+        until_s, version, found, damaged = self._open
         if time.monotonic() > until_s or version != catalog.version:
-            found = open_proposals(self._store.blobs, catalog.brands)
-            self._open = time.monotonic() + PROPOSALS_S, catalog.version, found
-        return [o for o in found if o.proposal.proposal_id not in self._decided]
+            found, damaged = open_proposals(self._store.blobs, catalog.brands)
+            self._open = time.monotonic() + PROPOSALS_S, catalog.version, found, damaged
+        return [o for o in found if o.proposal.proposal_id not in self._decided], damaged
 
     def proposal(self, proposal_id: str) -> Proposal:
         """
         Raises:
             NotThere: it is not open (any more).
         """
-        return _named(self.proposals(), proposal_id)
+        return _named(self.proposals()[0], proposal_id)
 
     def crop(self, proposal_id: str) -> bytes:
         """The proposal's picture, as JPEG.
@@ -223,7 +223,8 @@ class StoredBrands:
         """Adds a proposal to the list, or sees that it is never proposed again."""
         with self._writing:
             # read anew: another process may have decided
-            proposal = _named(open_proposals(self._store.blobs, self.loaded().catalog.brands), proposal_id)
+            found, _ = open_proposals(self._store.blobs, self.loaded().catalog.brands)
+            proposal = _named(found, proposal_id)
             done = None
             if is_accepted:
                 done = accept(self._store, proposal, name, self.changeable(), self._artwork)

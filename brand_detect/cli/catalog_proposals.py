@@ -53,9 +53,11 @@ def review(
 
     store = _store()
     proposals = _proposals(store)
-    found = open_proposals(
+    found, damaged = open_proposals(
         store.blobs, load_catalog(str(catalog) if catalog else Settings.load().brand_list).catalog.brands
     )
+    for sentence in damaged:
+        err.print(f"note: {plain(sentence)}", highlight=False, soft_wrap=True)
     if accept or reject:
         for proposal in [_chosen(found, wanted) for wanted in reject or ()]:
             _reject(proposals, proposal)

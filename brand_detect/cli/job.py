@@ -103,7 +103,8 @@ def delete(
 ) -> None:
     """Delete a job for good. The video stays.
 
-    Removes its checkpoints and reports, its runs and events, and its partition.
+    Removes its checkpoints and reports, what they proposed for the brand list,
+    its runs and events, and its partition.
 
     Example: brand-detect job delete match-3f9a1c07
     """

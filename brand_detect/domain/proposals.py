@@ -20,6 +20,8 @@ MOST_CLUSTERS = 10
 LEARNT_FROM = (Rule.fuzzy, Rule.lexicon, Rule.vlm, Rule.cloud)
 """Rules that match a text to a brand although it is none of the brand's names."""
 
+Proposer = Literal["cluster", "model", "person"]
+
 
 class Proposal(Record):
     """A proposed brand, alias or excluded text, with the evidence for it.
@@ -31,7 +33,7 @@ class Proposal(Record):
 
     proposal_id: str = Field(description="id, from the proposed content: the same in every job if there is a name")
     name: str = Field(description='proposed name; "" for a logo without one')
-    proposer: Literal["cluster", "model", "person"]
+    proposer: Proposer
     model: str = Field("", description="provider and model, if a model proposes")
     job_id: str
     cluster_id: str
@@ -65,9 +67,7 @@ class Open:
     seconds: float  # on screen, over all jobs
 
 
-def proposal_of(
-    cluster: Row, job_id: str, frames: str, name: str, proposer: Literal["cluster", "model", "person"], model: str = ""
-) -> Proposal:
+def proposal_of(cluster: Row, job_id: str, frames: str, name: str, proposer: Proposer, model: str = "") -> Proposal:
     """Proposes that ``cluster``, a row of REPORT_UNRESOLVED, shows a brand called ``name``."""
     box = tuple(cluster[c] for c in ("x_px", "y_px", "w_px", "h_px"))
     return Proposal(

@@ -38,19 +38,20 @@ class Accepted:
     """Why its crop did not become a logo, or empty."""
 
 
-def open_proposals(blobs: Blobs, brands: Iterable[Brand]) -> list[Open]:
-    """The undecided proposals that ``brands`` do not have yet, longest on screen first.
+def open_proposals(blobs: Blobs, brands: Iterable[Brand]) -> tuple[list[Open], list[str]]:
+    """The undecided proposals that ``brands`` do not have yet, longest on screen first, and one sentence about each
+    damaged file.
 
     Leaves out clusters that a person has named or dismissed in their job: a given name is a proposal of its own.
     """
     known = {key_of(t) for b in brands for t in (*b.texts, *b.excluded_texts)}
-    proposals = Proposals(blobs)
+    undecided, decisions, damaged = Proposals(blobs).read()
     by_job: defaultdict[str, list[Proposal]] = defaultdict(list)
-    for proposal in proposals.undecided():
+    for proposal in undecided:
         by_job[proposal.job_id].append(proposal)
     logs = concurrently(lambda job_id: Reviews(blobs, job_id).all(), by_job)
     left = (p for log, own in zip(logs, by_job.values(), strict=True) for p in _undecided_in(log, own))
-    return still_open(left, list(proposals.decisions()), known)
+    return still_open(left, decisions, known), damaged
 
 
 def _undecided_in(log: Sequence[Review], proposals: Sequence[Proposal]) -> Iterator[Proposal]:

@@ -15,6 +15,7 @@ SHOWN = 6
 def render_brand_list(
     page: Mapping[str, Any],
     proposals: Sequence[Mapping[str, Any]],
+    damaged: Sequence[str],
     asked: str,
     kinds: Sequence[str],
     suffixes: Sequence[str],
@@ -23,8 +24,8 @@ def render_brand_list(
 ) -> tuple[str, list[str]]:
     """The page, and its scripts.
 
-    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``asked`` is the search;
-    ``may_make_own`` says whether the page can copy the package's list.
+    ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``damaged`` says which of the
+    proposals' files are, ``asked`` is the search; ``may_make_own`` says whether the page can copy the package's list.
     """
     script = script_of("brand_list")
 
@@ -36,6 +37,7 @@ def render_brand_list(
         **page,
         rows=[(brand, _about(brand)) for brand in page["brands"]],
         proposals=proposals,
+        damaged=damaged,
         asked=asked,
         kinds=kinds,
         suffixes=suffixes,

@@ -1,16 +1,17 @@
 """Proposals and decisions about them, ``{root}/_proposals/``: one immutable file per event."""
 
 import time
-from collections.abc import Iterator
-from typing import TypeVar
+from contextlib import suppress
+from typing import TypeVar, get_args
 
-from brand_detect.domain.errors import Permanent
-from brand_detect.domain.proposals import Decision, Proposal
+from brand_detect.domain.proposals import Decision, Proposal, Proposer
 from brand_detect.domain.tables import content_id
-from brand_detect.storage.blobs import Blobs
+from brand_detect.storage.blobs import Blobs, concurrently
+from brand_detect.storage.faults import Missing
 from brand_detect.storage.sealed import seal, unseal
 
 PROPOSALS = "_proposals"
+PROPOSED, SUFFIX = "-proposed-", ".json"
 
 E = TypeVar("E", bound=Proposal | Decision)
 
@@ -23,42 +24,56 @@ class Proposals:
 
     def add(self, proposal: Proposal) -> None:
         """Store a proposal; replays of a job do not repeat it."""
-        name = f"{proposal.proposal_id}-proposed-{content_id(proposal.job_id, proposal.proposer)}"
-        self._keep(name, proposal)
+        self._keep(f"{proposal.proposal_id}{PROPOSED}{content_id(proposal.job_id, proposal.proposer)}", proposal)
 
     def decide(self, decision: Decision) -> None:
         self._keep(f"{decision.proposal_id}-{decision.verdict}-{time.time_ns():019d}", decision)
 
-    def undecided(self) -> Iterator[Proposal]:
-        """Proposals without a decision on their id."""
+    def read(self) -> tuple[list[Proposal], list[Decision], list[str]]:
+        """Proposals without a decision on their id, all decisions, and one sentence about each damaged file."""
         paths = self.paths()
         decided = {_proposal_id(path) for path in paths if not is_proposal(path)}
-        for path in paths:
-            if _proposal_id(path) not in decided:
-                yield self._read(path, Proposal)
+        wanted = [path for path in paths if not (is_proposal(path) and _proposal_id(path) in decided)]
+        proposals, decisions, damaged = [], [], []
+        for path, data in zip(wanted, concurrently(self._read, wanted), strict=True):
+            try:
+                if data is None:
+                    continue
+                if is_proposal(path):
+                    proposals.append(event_from_json(data, Proposal))
+                else:
+                    decisions.append(event_from_json(data, Decision))
+            except ValueError:
+                what = "proposal" if is_proposal(path) else "decision"
+                damaged.append(f"The {what} {path} is damaged and left out: restore the file, or remove it.")
+        return proposals, decisions, damaged
 
-    def decisions(self) -> Iterator[Decision]:
+    def remove_job(self, job_id: str) -> None:
+        """Remove what a job proposed. Decisions stay: they are about all jobs."""
+        own = {content_id(job_id, proposer) for proposer in get_args(Proposer)}
         for path in self.paths():
-            if not is_proposal(path):
-                yield self._read(path, Decision)
+            if path.removesuffix(SUFFIX).partition(PROPOSED)[2] in own:
+                with suppress(Missing):  # removed by another process
+                    self._blobs.remove(path)
 
     def paths(self) -> list[str]:
         """The files of all proposals and decisions."""
         return self._blobs.paths(PROPOSALS)
 
     def _keep(self, name: str, event: Proposal | Decision) -> None:
-        self._blobs.create(f"{PROPOSALS}/{name}.json", seal(event.model_dump(mode="json")), lenient=True)
+        self._blobs.create(f"{PROPOSALS}/{name}{SUFFIX}", seal(event.model_dump(mode="json")), lenient=True)
 
-    def _read(self, path: str, kind: type[E]) -> E:
+    def _read(self, path: str) -> bytes | None:
+        """The file's content; None if its job was deleted meanwhile."""
         try:
-            return event_from_json(self._blobs.read(path), kind)
-        except ValueError as e:
-            raise Permanent(f"The file {self._blobs.uri(path)} is damaged.", "restore it, or remove it") from e
+            return self._blobs.read(path)
+        except Missing:
+            return None
 
 
 def is_proposal(path: str) -> bool:
     """Whether the file is a proposal; otherwise it is a decision."""
-    return "-proposed-" in path
+    return PROPOSED in path
 
 
 def _proposal_id(path: str) -> str:

@@ -81,6 +81,13 @@ def test_what_a_report_leaves_open_is_proposed_once(learning: Learning):
     assert "Proposed for the catalogue" in printed, "nobody is there to be asked"
 
 
+def test_a_damaged_proposal_is_told_beside_the_others(learning: Learning):
+    (learning.folder / "store" / "_proposals" / "0a-proposed-1b.json").write_text("{", encoding="utf-8")
+    assert learning.open() == ["ACME WIDGETS"]
+    said = learning.call("catalog", "review", "--list")[2]
+    assert "note: The proposal _proposals/0a-proposed-1b.json is damaged and left out" in said
+
+
 def test_an_accepted_proposal_enters_the_learned_layer_with_its_crop(learning: Learning):
     before = load_catalog(str(learning.folder / "brands.yaml")).catalog.version
     own = (learning.folder / "brands.yaml").read_text()

@@ -39,7 +39,7 @@ def say(blobs: Blobs, action: str, **more: Any) -> str:
 
 
 def opened(blobs: Blobs) -> dict[str, tuple[str, ...]]:
-    return {item.proposal.name: item.jobs for item in open_proposals(blobs, [])}
+    return {item.proposal.name: item.jobs for item in open_proposals(blobs, [])[0]}
 
 
 def test_clusters_that_corrections_of_their_job_are_about_are_not_open(blobs: Blobs) -> None:

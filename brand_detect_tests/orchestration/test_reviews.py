@@ -57,7 +57,8 @@ def proposals(built: Pipeline) -> list[tuple[str, str, str]]:
     def short(p: Proposal) -> tuple[str, str, str]:
         return p.kind, p.name, p.text
 
-    return sorted(short(p) for p in Proposals(built.services.store.blobs).undecided() if p.proposer == "person")
+    undecided, _, _ = Proposals(built.services.store.blobs).read()
+    return sorted(short(p) for p in undecided if p.proposer == "person")
 
 
 def test_corrections_hold_whatever_stage_is_replayed(built: Pipeline):
@@ -135,9 +136,9 @@ def test_only_a_sound_report_that_is_stored_proposes_anything(
             with pytest.raises((dg.DagsterError, Permanent), match=r"no_exposure_outside_the_video|The disk is full"):
                 built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         kept = Proposals(built.services.store.blobs)
-        assert list(kept.undecided()) == []
+        assert kept.read() == ([], [], [])
         built.runner.replay("match", "compile_report")
-        assert [(p.proposer, p.text) for p in kept.undecided()] == [("cluster", "ACME WIDGETS")]
+        assert [(p.proposer, p.text) for p in kept.read()[0]] == [("cluster", "ACME WIDGETS")]
 
 
 def test_a_report_does_not_fail_because_its_proposals_cannot_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -150,9 +151,9 @@ def test_a_report_does_not_fail_because_its_proposals_cannot_be_stored(tmp_path:
             run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4", seconds=2.0)), job_id="match")
         assert run.attempts["compile_report"] == f"{run.run_id}-0"
         stored = Proposals(built.services.store.blobs)
-        assert list(stored.undecided()) == []
+        assert stored.read() == ([], [], [])
         built.runner.replay("match", "compile_report")
-        assert [p.text for p in stored.undecided()] == ["ACME WIDGETS"]
+        assert [p.text for p in stored.read()[0]] == ["ACME WIDGETS"]
 
 
 def test_an_accepted_guess_is_offered_as_an_alias(tmp_path: Path):

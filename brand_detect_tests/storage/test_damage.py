@@ -62,7 +62,7 @@ def reads(store: Store) -> Reads:
         f"_catalog/{CATALOG.version}/vectors-": lambda: store.snapshots.get_embeddings(CATALOG.version, "embedder"),
         "_catalog/exemplars/": lambda: store.snapshots.exemplar(exemplar_of(LOGO, "svg")),
         "_answers/": lambda: Answers(store.blobs).recall([QUESTION]),
-        "_proposals/": lambda: list(Proposals(store.blobs).undecided()),
+        "_proposals/": lambda: _proposals(store),
         "match/_reviews/": lambda: _corrections(store),
     }
     for version in own_files.versions(store.blobs):
@@ -73,6 +73,13 @@ def reads(store: Store) -> Reads:
         for ref in store.folders("match", stage):
             found[f"{ref}/"] = lambda ref=ref: list(_attempt(store, ref))
     return found
+
+
+def _proposals(store: Store) -> object:
+    *events, damaged = Proposals(store.blobs).read()
+    if damaged:
+        raise BrandDetectError(damaged[0])  # one that is damaged is left out, and the list says so
+    return events
 
 
 def _corrections(store: Store) -> object:

@@ -13,6 +13,7 @@ from brand_detect.domain.pipeline import LINE, ROOT
 from brand_detect.domain.tags import PARTITION
 from brand_detect.operations.monitoring.liveness import IN_FLIGHT
 from brand_detect.orchestration.partitions import JOBS
+from brand_detect.storage.proposals import Proposals
 from brand_detect.storage.store import Store
 
 
@@ -59,7 +60,7 @@ def belongings(instance: dg.DagsterInstance, store: Store, job_id: str) -> Belon
 
 
 def delete(instance: dg.DagsterInstance, store: Store, found: Belongings) -> None:
-    """Delete all of it for good, except the video and snapshots of the brand list.
+    """Delete all of it for good, except the video, snapshots of the brand list, and decisions about proposals.
 
     The partition goes first, since without it no run can be launched. After a kill, the remaining files or runs still
     show the job to the next try. One event stays and has the highest id: SQLite would otherwise reuse the ids of
@@ -70,6 +71,7 @@ def delete(instance: dg.DagsterInstance, store: Store, found: Belongings) -> Non
     for run_id in found.runs:
         instance.delete_run(run_id)
     _delete_runless_events(instance, found.job_id)
+    Proposals(store.blobs).remove_job(found.job_id)
     store.remove_job(found.job_id)
 
 

@@ -9,6 +9,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.proposals import Proposal
 from brand_detect.domain.tags import PARTITION
 from brand_detect.operations.monitoring import ended_runs
 from brand_detect.operations.monitoring.ended_runs import EndedRuns
@@ -17,6 +18,7 @@ from brand_detect.operations.retention.deletion import belongings, delete
 from brand_detect.orchestration.assets import INPUTS
 from brand_detect.orchestration.lineage import attempt_of, latest_record, materializations
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.proposals import Proposals
 from brand_detect_tests.support.ended import ended
 from brand_detect_tests.support.finished import copied
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, shared_clip, silent
@@ -33,6 +35,10 @@ def two_jobs(built: Pipeline, video: str) -> tuple[JobRun, ...]:
     return tuple(built.runner.submit(video, job_id=job_id) for job_id in ("match", "match-2"))
 
 
+def proposals(built: Pipeline) -> list[Proposal]:
+    return Proposals(built.services.store.blobs).read()[0]
+
+
 def events(built: Pipeline, job_id: str) -> int:
     return sum(len(list(materializations(built.instance, stage, job_id))) for stage in LINE)
 
@@ -47,6 +53,7 @@ def test_all_of_a_job_goes_and_nothing_of_another(built: Pipeline):
     assert (events(built, "match"), events(built, "match-2")) == (0, 9)
     assert built.instance.get_runs_count(dg.RunsFilter(tags={PARTITION: "match"})) == 0
     assert shared_clip().exists()
+    assert {p.job_id for p in proposals(built)} == {"match-2"}
     with pytest.raises(BadInput, match="There is no job match"):
         belongings(built.instance, built.services.store, "match")
     built.runner.replay("match-2", "run_ocr")
@@ -87,13 +94,15 @@ def test_a_deletion_that_was_killed_is_finished_by_the_next(built: Pipeline, mon
     def killed(_: str) -> None:
         raise KeyboardInterrupt
 
-    found = belongings(built.instance, store, "match")
-    with monkeypatch.context() as patch:
-        patch.setattr(built.instance, "delete_run", killed)
-        with pytest.raises(KeyboardInterrupt):
-            delete(built.instance, store, found)
+    for where, what in ((built.instance, "delete_run"), (store, "remove_job")):
+        found = belongings(built.instance, store, "match")
+        with monkeypatch.context() as patch:
+            patch.setattr(where, what, killed)
+            with pytest.raises(KeyboardInterrupt):
+                delete(built.instance, store, found)
     delete(built.instance, store, belongings(built.instance, store, "match"))
     assert store.jobs() == ["match-2"]
+    assert {p.job_id for p in proposals(built)} == {"match-2"}
     assert built.instance.get_runs_count(dg.RunsFilter(tags={PARTITION: "match"})) == 0
 
 

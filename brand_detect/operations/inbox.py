@@ -11,7 +11,7 @@ import logging
 import time
 from base64 import urlsafe_b64encode
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -50,6 +50,8 @@ HASHES = 256
 """Limit of cached hashes, unfinished or not yet used."""
 REQUEST_BYTES = 1_000_000
 """Largest request file."""
+FORGOTTEN_S = 30 * 86_400.0
+"""A file is forgotten once it has been gone for this long: a share that is not mounted shows an empty folder."""
 RUN_KEY = "dagster/run_key"
 UNKNOWN = "?"
 """Stands for a hash that a run in progress has not yet recorded."""
@@ -113,6 +115,8 @@ class State:
     """Versions to skip: videos with an invalid request, and invalid requests that could not be moved."""
     unseen: list[str] = field(default_factory=list)
     """Known files that the current pass over the inbox has not met yet."""
+    gone: dict[str, int] = field(default_factory=dict)
+    """For known files that the last pass did not meet: since when, in seconds since 1970."""
 
     @classmethod
     def load(cls, instance: dg.DagsterInstance) -> "State":
@@ -127,6 +131,14 @@ class State:
                 del self.waiting[key]
             if self.held.get(key) == version:
                 del self.held[key]
+
+    def miss(self, files: Collection[str]) -> None:
+        """Note that a pass did not meet these files, by digest of the name, and forget those gone for long."""
+        now_s = time.time()
+        self.gone = {key: self.gone.get(key, int(now_s)) for key in sorted(files)}
+        for key in [key for key, since_s in self.gone.items() if now_s - since_s >= FORGOTTEN_S]:
+            for known in (self.done, self.waiting, self.held, self.gone):
+                known.pop(key, None)
 
     def dump(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -201,8 +213,8 @@ class Tick:
         for folder, reason in self._inbox.unlisted.items():
             self._log.warning("%r could not be listed: %s", folder, reason)
         unseen = set(state.unseen) - {_digest(entry.name) for entry in entries}
-        if self._inbox.unlisted:
-            unseen.clear()  # what is there is unknown, so this pass forgets nothing
+        if self._inbox.unlisted or not (entries or state.after):
+            unseen.clear()  # a folder that cannot be listed, or no file at all: what is there is unknown
         new = [entry for entry in entries if not self._is_known(entry)]
         self._new = {_digest(entry.name) for entry in new if entry.is_video}
         for entry in sorted(new, key=lambda entry: (entry.changed_s, entry.name)):
@@ -216,10 +228,8 @@ class Tick:
                 self.counts[AGAIN] += 1
         if self.counts[LEFT] or self.counts[HASHING]:
             after = state.after
-        elif after is None:  # end of a pass: files that it did not meet no longer exist
-            for known in (state.done, state.waiting, state.held):
-                for key in unseen & known.keys():
-                    del known[key]
+        elif after is None:  # end of a pass
+            state.miss(unseen)
             unseen, after = set(), ""
         state.after, state.unseen = after, sorted(unseen)
 
@@ -305,10 +315,10 @@ class Tick:
 
     def _request(self, entry: Entry) -> None:
         """Process a request file without its video, which was taken already or has not arrived."""
-        videos = {_digest(name) for name in entry.video_names}
-        if videos & self._new:  # already read with its video
+        videos = {_digest(name): name for name in entry.video_names}
+        if videos.keys() & self._new:  # already read with its video
             return
-        if not videos & self._state.done.keys():
+        if not any(self._inbox.entry(videos[key]) for key in videos.keys() & self._state.done.keys()):
             self.counts[ALONE] += 1
         elif not self._has_settled(entry):
             self.counts[SETTLING] += 1

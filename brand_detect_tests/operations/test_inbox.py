@@ -25,7 +25,7 @@ from brand_detect.domain.pipeline import CATALOG, LINE, ROOT
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import ORPHAN_S, PARTITION
 from brand_detect.operations import inbox
-from brand_detect.operations.inbox import Hashes, State, inbox_sensor
+from brand_detect.operations.inbox import FORGOTTEN_S, Hashes, State, inbox_sensor
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.inbox import Entry
 from brand_detect_tests.support.pipeline import Pipeline, pipeline, two_shot_clip
@@ -549,8 +549,9 @@ def test_a_folder_that_may_not_be_listed_is_said(
 def test_what_is_in_a_folder_that_may_not_be_listed_is_not_forgotten(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):
     """A share that is away for a while must not bring back the jobs that were deleted meanwhile."""
     sensed.put("share/a.mp4")
+    sensed.put("b.mp4")
     sensed.settled()
-    assert len(sensed.jobs) == 1
+    assert len(sensed.jobs) == 2
     scan = os.scandir
 
     def refuse(path: Any) -> Any:
@@ -560,11 +561,80 @@ def test_what_is_in_a_folder_that_may_not_be_listed_is_not_forgotten(sensed: Sen
 
     with monkeypatch.context() as away:
         away.setattr(os, "scandir", refuse)
-        sensed.settled()
-    assert len(State.load(sensed.built.instance).done) == 1
+        for _ in range(2):
+            sensed.tick()
+            sensed.clock.wait(FORGOTTEN_S)
+    assert known(sensed) == 2
     (sensed.folder / "share" / "a.mp4").unlink()
+    sensed.tick()
+    sensed.clock.wait(FORGOTTEN_S)
+    sensed.tick()
+    assert known(sensed) == 1
+
+
+@contextmanager
+def not_mounted(share: Path) -> Iterator[None]:
+    """A share that is away: its folder is there, and empty."""
+    away = share.with_name(".away")
+    share.rename(away)
+    share.mkdir()
+    yield
+    share.rmdir()
+    away.rename(share)
+
+
+def known(sensed: Sensed) -> int:
+    state = State.load(sensed.built.instance)
+    assert not state.gone.keys() - state.done.keys()
+    return len(state.done)
+
+
+def test_an_inbox_that_is_not_mounted_is_not_forgotten(sensed: Sensed):
+    """All in it would be taken a second time, with the jobs that were deleted meanwhile."""
+    sensed.put("a.mp4")
+    sensed.put("sub/b.mp4")
     sensed.settled()
-    assert State.load(sensed.built.instance) == State()
+    sensed.built.instance.delete_dynamic_partition(str(JOBS.name), sensed.jobs[0])
+    with not_mounted(sensed.folder):
+        for _ in range(2):
+            assert sensed.tick() == []
+            sensed.clock.wait(FORGOTTEN_S)
+    assert sensed.settled() == []
+    assert known(sensed) == 2
+
+
+def test_what_is_gone_is_forgotten_after_a_month_and_no_sooner(sensed: Sensed):
+    """A share within the inbox, beside other files."""
+    path = sensed.put("share/a.mp4")
+    sensed.put("b.mp4")
+    sensed.settled()
+    sensed.built.instance.delete_dynamic_partition(str(JOBS.name), job_of(path))
+    for _ in range(2):
+        with not_mounted(sensed.folder / "share"):
+            sensed.tick()
+            sensed.clock.wait(FORGOTTEN_S - 60)
+            sensed.tick()
+        assert sensed.settled() == []
+        assert known(sensed) == 2
+    path.unlink()
+    sensed.tick()
+    sensed.clock.wait(FORGOTTEN_S)
+    sensed.tick()
+    assert known(sensed) == 1
+
+
+def test_a_name_can_be_used_again_at_once(sensed: Sensed):
+    """By somebody who clears the inbox after each match; the request comes first."""
+    path = sensed.put("match.mp4")
+    sensed.settled()
+    path.unlink()
+    sensed.put("match.json", '{"job_id": "second"}')
+    for _ in range(2):
+        assert sensed.settled() == []
+    assert sensed.rejected == {}
+    path.write_bytes(b"another match")
+    [request] = sensed.settled()
+    assert request.tags[PARTITION] == "second"
 
 
 def test_a_file_that_cannot_be_read_now_is_tried_again(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):
@@ -677,8 +747,12 @@ def test_a_thousand_files_at_once_arrive_in_bounded_ticks(sensed: Sensed):
     assert len(State.load(sensed.built.instance).dump()) < 1000 * 25 + 200
     for path in sensed.folder.iterdir():
         path.unlink()
-    assert sensed.settled() == []
-    assert State.load(sensed.built.instance) == State(), "what is gone is forgotten"
+    sensed.put("one more.mp4")
+    sensed.settled()
+    assert len(State.load(sensed.built.instance).dump()) < 1000 * 47 + 200
+    sensed.clock.wait(FORGOTTEN_S)
+    sensed.tick()
+    assert known(sensed) == 1, "what is gone is forgotten"
 
 
 def test_the_oldest_come_first(sensed: Sensed, monkeypatch: pytest.MonkeyPatch):
@@ -705,7 +779,10 @@ def test_pages_are_gone_through_one_a_tick(sensed: Sensed, monkeypatch: pytest.M
         (sensed.folder / f"{n}.mp4").unlink()
     for _ in range(10):
         sensed.tick()
-    assert len(State.load(sensed.built.instance).done) == 5
+    sensed.clock.wait(FORGOTTEN_S)
+    for _ in range(10):
+        sensed.tick()
+    assert known(sensed) == 5
     assert len(sensed.runs) == 10
 
 

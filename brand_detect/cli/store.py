@@ -132,14 +132,15 @@ def prune(
             found = list(pruning.plan(instance, store, names, chosen, time.time()))
     if as_json:
         out.print_json(data=[_pruning(job) for job in found])
-        return
-    for job in found:
-        out.print(plain(str(job)), highlight=False, soft_wrap=True)
-    size = sum(job.removal.size_bytes for job in found) / 2**20
-    attempts = sum(len(job.removal.attempts) for job in found)
-    out.print(f"{'removed' if yes else 'to remove'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
-    if not yes and any(found):
-        err.print("nothing was removed: add --yes to remove them", highlight=False)
+    else:
+        for job in found:
+            out.print(plain(str(job)), highlight=False, soft_wrap=True)
+        size = sum(job.removal.size_bytes for job in found) / 2**20
+        attempts = sum(len(job.removal.attempts) for job in found)
+        out.print(f"{'removed' if yes else 'to remove'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
+        if not yes and any(found):
+            err.print("nothing was removed: add --yes to remove them", highlight=False)
+    pruning.check(found)
 
 
 def _jobs(store: "Store", wanted: list[str] | None) -> list[str]:
@@ -162,4 +163,5 @@ def _pruning(job: "JobPruning") -> dict[str, Any]:
         "abandoned": [{"stage": ref.stage, "attempt": ref.attempt} for ref in job.abandoned],
         "size_bytes": job.removal.size_bytes,
         "left": job.left,
+        "failed": job.failed,
     }

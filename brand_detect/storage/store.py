@@ -183,11 +183,17 @@ class Store:
 
     def remove(self, ref: AttemptRef) -> None:
         """Remove an attempt for good, manifest first, so that no reader sees half of it; its video with it."""
+        self.withdraw(ref)
         videos = {Stage.compile_report: [ref.annotated], ROOT: [ref.playable]}
-        for path in (ref.file(NAME), *videos.get(ref.stage, [])):
-            with suppress(Missing):  # unfinished, never made, or being removed by another process
+        for path in videos.get(ref.stage, []):
+            with suppress(Missing):
                 self.blobs.remove(path)
         self.blobs.remove_folder(ref.path)
+
+    def withdraw(self, ref: AttemptRef) -> None:
+        """Remove the manifest of an attempt: for every reader, it is unfinished from then on."""
+        with suppress(Missing):  # unfinished, or being removed by another process
+            self.blobs.remove(ref.file(NAME))
 
     def remove_frames(self, ref: AttemptRef) -> None:
         """Remove the frames of an attempt of ``extract_frames``; its tables stay."""

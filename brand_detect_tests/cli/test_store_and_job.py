@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import typer
 
+from brand_detect.domain.errors import Permanent
 from brand_detect.storage import store
+from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.pipeline import pipeline, two_shot_clip
@@ -109,6 +111,26 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     assert (code, out) == (0, "match is deleted\n")
     assert not reports.parent.exists()
     assert command_line("job", "delete", "match", "--yes")[0] == 3
+
+
+def test_what_could_not_be_removed_is_said(
+    home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+):
+    def refused(_: Store, ref: AttemptRef) -> None:
+        raise Permanent(f"{ref.path} could not be removed: Permission denied.")
+
+    monkeypatch.setattr(Store, "withdraw", refused)
+    asked = ("store", "prune", "--keep", "1", "--days", "0", "--yes")
+    code, out, err = command_line(*asked)
+    assert code == Permanent.exit_code
+    first, last = out.splitlines()
+    assert first.startswith("match: failed, match/compile_report/")
+    assert last == "removed: 0 attempts, 0.0 MiB"
+    assert "1 jobs could not be pruned: match/compile_report/" in " ".join(err.split())
+    code, out, _ = command_line(*asked, "--json")
+    [job] = json.loads(out)
+    assert (code, job["attempts"], "Permission denied" in job["failed"]) == (Permanent.exit_code, [], True)
+    assert len(list((home / "store" / "match" / "compile_report").iterdir())) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Prunes old attempts by the settings' limits: as a Dagster job, as a schedule, and for the command line."""
 
+import logging
 import math
 import time
 from collections import Counter
@@ -40,13 +41,15 @@ class JobPruning:
     removal: Removal = field(default_factory=Removal)
     abandoned: tuple[AttemptRef, ...] = ()
     left: str = ""
-    """Why the job is skipped, or its pruning stopped; "" if neither."""
+    """Why the job is skipped; "" if it is not."""
+    failed: str = ""
+    """Why no more than this was removed; "" if all was."""
 
     def __bool__(self) -> bool:
         return bool(self.removal or self.abandoned)
 
     def __str__(self) -> str:
-        if self.left and not self:
+        if self.left:
             return f"{self.job_id}: skipped, {self.left}"
         parts = (
             (len(self.removal.attempts), "attempts"),
@@ -54,8 +57,9 @@ class JobPruning:
             (len(self.abandoned), "unfinished folders"),
         )
         what = ", ".join(f"{n} {name}" for n, name in parts if n)
-        stopped = f"; stopped, {self.left}" if self.left else ""
-        return f"{self.job_id}: {what}, {self.removal.size_bytes / 2**20:.1f} MiB{stopped}"
+        done = f"{what}, {self.removal.size_bytes / 2**20:.1f} MiB" if self else ""
+        failed = f"failed, {self.failed}" if self.failed else ""
+        return f"{self.job_id}: {'; '.join(filter(None, (done, failed)))}"
 
 
 def plan(
@@ -78,38 +82,48 @@ def prune(
 ) -> Iterator[JobPruning]:
     """Carry out the removals, job by job. The remaining attempts always have their inputs, so a kill is harmless.
 
-    Raises:
-        Permanent: after the last job, if the store refused to remove anything.
+    A job whose files the store refuses to remove holds up no other: call ``check`` at the end.
     """
-    refusals = []
     for n, job_id in enumerate(jobs, 1):
-        planned = _plan_job(instance, store, job_id, retention, now_s)
-        _tell(instance, job_id, planned.removal.attempts)  # first, so that Dagster lists nothing that is gone
-        done = _carried_out(store, planned)
-        if done.left and not planned.left:
-            refusals.append(done.left)
+        done = _carried_out(instance, store, _plan_job(instance, store, job_id, retention, now_s))
         progress(n, len(jobs), "jobs")
-        if done or done.left:
+        if done or done.left or done.failed:
             yield done
-    if refusals:
-        raise Permanent(f"{len(refusals)} of {len(jobs)} jobs could not be pruned. {refusals[0]}", REFUSED)
 
 
-def _carried_out(store: Store, planned: JobPruning) -> JobPruning:
-    """What was removed: all that is planned, or as much as the store does not refuse, for files of another user say."""
+def check(done: Iterable[JobPruning]) -> None:
+    """
+    Raises:
+        Permanent: the store refused to remove files of a job.
+    """
+    failed = [job.failed for job in done if job.failed]
+    if failed:
+        raise Permanent(f"{len(failed)} jobs could not be pruned: {failed[0]}", REFUSED)
+
+
+def _carried_out(instance: dg.DagsterInstance, store: Store, planned: JobPruning) -> JobPruning:
+    """What was removed: all that is planned, or as much as the store does not refuse, for files of another user say.
+
+    Dagster is told of an attempt as soon as it is none any more, not before: its removal may be refused. After a kill
+    in between, the folder is left as one of a killed run, and Dagster is told once that is gone.
+    """
     job_id, attempts, frames, abandoned = planned.job_id, [], [], []
     try:
         for attempt in planned.removal.attempts:
-            store.remove(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            ref = AttemptRef(job_id, attempt.stage, attempt.attempt)
+            store.withdraw(ref)
+            _tell(instance, ref)
+            store.remove(ref)
             attempts.append(attempt)
         for attempt in planned.removal.frames:
             store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
             frames.append(attempt)
         for ref in planned.abandoned:
             store.remove(ref)
+            _tell(instance, ref)
             abandoned.append(ref)
     except Permanent as e:
-        return JobPruning(job_id, Removal(tuple(attempts), tuple(frames)), tuple(abandoned), str(e))
+        return JobPruning(job_id, Removal(tuple(attempts), tuple(frames)), tuple(abandoned), failed=str(e))
     return planned
 
 
@@ -177,13 +191,10 @@ def _latest(instance: dg.DagsterInstance, job_id: str) -> set[tuple[str, str]]:
     return {(stage, name) for stage, record in records if record and (name := attempt_of(record))}
 
 
-def _tell(instance: dg.DagsterInstance, job_id: str, attempts: Iterable[Stored]) -> None:
-    """Report the removed attempts as an observation of each stage, for clients, which do not see the store."""
-    for stage in LINE:
-        names = [a.attempt for a in attempts if a.stage == stage]
-        if names:
-            metadata = {PRUNED: dg.MetadataValue.json(names)}
-            instance.report_runless_asset_event(dg.AssetObservation(stage, partition=job_id, metadata=metadata))
+def _tell(instance: dg.DagsterInstance, ref: AttemptRef) -> None:
+    """Report a removed attempt as an observation of its stage, for clients, which do not see the store."""
+    metadata = {PRUNED: dg.MetadataValue.json([ref.attempt])}
+    instance.report_runless_asset_event(dg.AssetObservation(ref.stage, partition=ref.job_id, metadata=metadata))
 
 
 def retention_of(settings: Settings, limits: Mapping[str, float | None]) -> Retention:
@@ -223,12 +234,14 @@ def prune_checkpoints(context: dg.OpExecutionContext, config: PruneConfig) -> No
         else:
             progress = services.progress(PRUNE, context.log)
             found = prune(context.instance, services.store, jobs, retention, now_s, progress)
-        attempts = size_bytes = 0
+        done = []
         for pruning in found:
-            context.log.info("%s", pruning)
-            attempts += len(pruning.removal.attempts)
-            size_bytes += pruning.removal.size_bytes
+            context.log.log(logging.ERROR if pruning.failed else logging.INFO, "%s", pruning)
+            done.append(pruning)
+        attempts = sum(len(job.removal.attempts) for job in done)
+        size_bytes = sum(job.removal.size_bytes for job in done)
         context.add_output_metadata({"dry_run": config.dry_run, "attempts": attempts, "bytes": size_bytes})
+        check(done)
 
 
 @dg.job(name=PRUNE, description="Retention: removes old attempts of all jobs; a dry run by default.")

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
@@ -18,7 +20,16 @@ from brand_detect.domain.retention import DAY_S, Retention
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import PARTITION, PIN, RESUMES, RETRY_OF
 from brand_detect.operations.retention import pruning
-from brand_detect.operations.retention.pruning import JobPruning, nightly_prune, plan, prune, prune_job, retention_of
+from brand_detect.operations.retention.pruning import (
+    JobPruning,
+    check,
+    nightly_prune,
+    plan,
+    prune,
+    prune_job,
+    retention_of,
+)
+from brand_detect.orchestration.lineage import observations
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import NAME
@@ -89,10 +100,7 @@ def test_dagster_is_told_what_went(built: Pipeline):
     first = finished(built)
     built.runner.replay("match", "compile_report")
     pruned(built, ALL_BUT_THE_NEWEST)
-    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("compile_report"), asset_partitions=["match"])
-    [told] = built.instance.fetch_observations(wanted, limit=10).records
-    assert told.asset_observation
-    assert told.asset_observation.metadata["pruned"].value == [first.attempts["compile_report"]]
+    assert told(built, "compile_report", "match") == [first.attempts["compile_report"]]
 
 
 def waiting(built: Pipeline, status: dg.DagsterRunStatus, **tags: str) -> None:
@@ -180,26 +188,77 @@ def test_a_job_with_a_damaged_manifest_is_left_alone(built: Pipeline, tmp_path: 
     assert first.attempts["match_brands"] in names(built, "match_brands")
 
 
-def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
-    copied(built, two_jobs_read_again)
-    store, remove, removed = built.services.store, Store.remove, []
+def told(built: Pipeline, stage: str, job_id: str) -> list[str]:
+    """The attempts of which Dagster was told that they are removed, each time."""
+    found = (record.asset_observation for record in observations(built.instance, stage, job_id))
+    return [str(name) for event in found if event for name in cast("list[str]", event.metadata["pruned"].value)]
+
+
+def refuse(patch: pytest.MonkeyPatch, what: str, may_be_removed: Callable[[AttemptRef], bool]) -> None:
+    """Let the store refuse to remove some attempts."""
+    remove = getattr(Store, what)
 
     def refused(self: Store, ref: AttemptRef) -> None:
-        if ref.job_id == "first" and removed:
+        if not may_be_removed(ref):
             raise Permanent(f"{ref.path} could not be removed: Permission denied.", "check the store's permissions")
         remove(self, ref)
-        removed.append(ref)
 
-    monkeypatch.setattr(Store, "remove", refused)
-    pruning = prune(built.instance, store, ["first", "second"], ALL_BUT_THE_NEWEST, time.time() + 1, silent)
-    first, second = next(pruning), next(pruning)
-    assert (first.job_id, len(first.removal.attempts)) == ("first", 1)
-    assert "1 attempts" in str(first)
-    assert "stopped, first/" in str(first)
-    assert (second.job_id, second.left) == ("second", "")
+    patch.setattr(Store, what, refused)
+
+
+def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    copied(built, two_jobs_read_again)
+    refuse(monkeypatch, "withdraw", lambda ref: ref.job_id != "first" or ref.stage == "compile_report")
+    first, second = pruned(built, ALL_BUT_THE_NEWEST)
+    assert [a.stage for a in first.removal.attempts] == ["compile_report"]
+    assert re.fullmatch(r"first: 1 attempts, \d.\d MiB; failed, first/.* Permission denied\.", str(first))
+    assert (second.job_id, second.failed, second.left) == ("second", "", "")
     assert len(second.removal.attempts) > 1
-    with pytest.raises(Permanent, match=r"^1 of 2 jobs could not be pruned\. first/.* Permission denied"):
-        next(pruning)
+    check([second])
+    with pytest.raises(Permanent, match=r"^1 jobs could not be pruned: first/.* Permission denied"):
+        check([first, second])
+
+
+def test_what_could_not_be_removed_is_not_told_as_removed(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    first, _ = copied(built, read_again)
+    goes = [first.attempts["compile_report"]]
+    with monkeypatch.context() as patch:
+        refuse(patch, "withdraw", lambda ref: ref.stage == "compile_report")
+        for night in range(2):
+            [found] = pruned(built, ALL_BUT_THE_NEWEST)
+            assert str(found).startswith("match: failed, " if night else "match: 1 attempts, ")
+        assert told(built, "compile_report", "match") == goes
+        assert told(built, "escalate_cloud", "match") == []
+        config = {"keep": 1, "days": 0, "dry_run": False}
+        with pytest.raises(dg.Failure, match="1 jobs could not be pruned: match/"):
+            prune_job.execute_in_process(
+                run_config={"ops": {"prune_checkpoints": {"config": config}}},
+                resources={"services": built.services},
+                instance=built.instance,
+            )
+    pruned(built, ALL_BUT_THE_NEWEST)
+    assert told(built, "escalate_cloud", "match") == [first.attempts["escalate_cloud"]]
+    assert told(built, "compile_report", "match") == goes
+
+
+@pytest.mark.parametrize("killed_at", ["_tell", "remove"])
+def test_dagster_lists_nothing_that_a_killed_run_has_removed(
+    built: Pipeline, monkeypatch: pytest.MonkeyPatch, killed_at: str
+):
+    first, _ = copied(built, read_again)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((pruning, killed_at) if killed_at == "_tell" else (Store, killed_at)), killed)
+        with pytest.raises(KeyboardInterrupt):
+            pruned(built, ALL_BUT_THE_NEWEST)
+    pruned(built, ALL_BUT_THE_NEWEST, time.time() + 2 * DAY_S)
+    assert set(told(built, "compile_report", "match")) == {first.attempts["compile_report"]}
+    assert first.attempts["compile_report"] not in [
+        ref.attempt for ref in built.services.store.folders("match", "compile_report")
+    ]
 
 
 def test_what_a_killed_run_has_left_goes_after_a_day(built: Pipeline, tmp_path: Path):

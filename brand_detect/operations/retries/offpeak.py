@@ -4,10 +4,11 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from dagster._utils.schedules import get_next_cron_tick
 
 from brand_detect.domain.contracts import effective
 from brand_detect.domain.errors import BadInput
@@ -26,8 +27,11 @@ ONCE: Overrides = {stage: {"ask_again": False} for stage in ESCALATIONS}
 """Off-peak batches never repeat a question to the same model: what it did not know it will not know tomorrow."""
 TRIED = "brand_detect/offpeak_tried"
 """Key of the dates on which open jobs were last retried."""
+MINUTE = "%Y-%m-%d %H:%M %Z"
 NOON = timedelta(hours=12)
 """A night lasts from noon to noon and has the date of its evening, so that one that crosses midnight is one night."""
+LATE = timedelta(hours=1)
+"""After this, a tick that was missed is left to the next night. Dagster makes up for the last one when it is back."""
 ASSUMED_USD = 0.02
 """Assumed price of a question to a paid model until one was measured, in USD."""
 
@@ -123,7 +127,14 @@ def save_tried(instance: dg.DagsterInstance, tried: Mapping[str, str]) -> None:
 def _tick(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
     services: Services = context.resources.services
     instance = context.instance
-    date = (context.scheduled_execution_time - NOON).date().isoformat()
+    due, now = context.scheduled_execution_time, datetime.now(UTC)
+    if now - due > LATE:
+        settings = services.settings
+        following = get_next_cron_tick(settings.offpeak_cron, now, settings.offpeak_timezone)
+        return dg.SkipReason(
+            f"The tick of {due:{MINUTE}} was missed, and now it may be day; the next is at {following:{MINUTE}}."
+        )
+    date = (due - NOON).date().isoformat()
     running = instance.get_run_records(dg.RunsFilter(statuses=IN_FLIGHT))
     records = instance.get_run_records(dg.RunsFilter(tags={OFFPEAK: date}))
     launched = {r.dagster_run.tags[PARTITION]: float(r.dagster_run.tags[OFFPEAK_USD]) for r in records}

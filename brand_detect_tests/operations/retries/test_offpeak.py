@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from brand_detect.domain.launch import ReplayRequest, plan_replay
 from brand_detect.domain.protocols import Answerer
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
+from brand_detect.operations.retries import offpeak
 from brand_detect.operations.retries import open_jobs as module
 from brand_detect.operations.retries.offpeak import (
     ASSUMED_USD,
@@ -441,9 +442,11 @@ class Batches:
 
     def night(self, day: int = 3, hour: int = 1, **settings: Any) -> tuple[list[dg.RunRequest], str | None]:
         """One tick of the schedule in January 2030 in Rome, by default in the night of the 2nd."""
+        return self.tick(datetime(2030, 1, day, hour, tzinfo=ZoneInfo("Europe/Rome")), **settings)
+
+    def tick(self, at: datetime, **settings: Any) -> tuple[list[dg.RunRequest], str | None]:
         named = {f"offpeak_{name}": value for name, value in settings.items()}
         services = replace(self.services, settings=self.services.settings.model_copy(update=named))
-        at = datetime(2030, 1, day, hour, tzinfo=ZoneInfo("Europe/Rome"))
         with dg.build_schedule_context(
             instance=self.instance, scheduled_execution_time=at, resources={"services": services}
         ) as context:
@@ -538,6 +541,46 @@ def test_a_night_does_not_end_at_midnight(nights: Batches):
         assert len(nights.night(3, 2, max_usd=1.0)[0]) == 1
         [next_night], _ = nights.night(3, 22, max_usd=0.9)
     assert (request.run_key, next_night.run_key) == ("2030-01-02 asked", "2030-01-03 asked")
+
+
+def rome(day: int, hour: int, minute: int = 0, month: int = 1) -> datetime:
+    return datetime(2030, month, day, hour, minute, tzinfo=ZoneInfo("Europe/Rome"))
+
+
+@pytest.mark.parametrize(("now", "is_late"), [(rome(3, 1, 59), False), (rome(3, 2, 1), True), (rome(3, 8), True)])
+def test_a_night_that_was_missed_is_not_made_up_for_by_day(
+    nights: Batches, monkeypatch: pytest.MonkeyPatch, now: datetime, is_late: bool
+):
+    """Dagster evaluates the last tick that it missed as soon as it is back."""
+    monkeypatch.setattr(offpeak, "datetime", at(now))
+    requests, said = nights.night(max_usd=1.0, timezone="Europe/Rome")
+    assert bool(requests) is not is_late
+    assert said == (
+        "The tick of 2030-01-03 01:00 CET was missed, and now it may be day; the next is at 2030-01-04 01:00 CET."
+        if is_late
+        else None
+    )
+    assert load_tried(nights.instance) == ({} if is_late else {"asked": "2030-01-02"})
+
+
+def test_a_tick_is_late_by_the_clock_that_all_zones_share(nights: Batches, monkeypatch: pytest.MonkeyPatch):
+    """In the night in which clocks in Rome go from 2 to 3."""
+    scheduled = rome(31, 1, 30, month=3)
+    for now, is_late in ((rome(31, 3, 20, month=3), False), (rome(31, 3, 40, month=3), True)):
+        monkeypatch.setattr(offpeak, "datetime", at(now))
+        requests, _ = nights.tick(scheduled, max_usd=1.0, timezone="Europe/Rome")
+        assert bool(requests) is not is_late
+
+
+def at(now: datetime) -> type[datetime]:
+    """A clock that stands."""
+
+    class Standing(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return now.astimezone(tz)
+
+    return Standing
 
 
 def test_a_night_begins_with_what_was_not_tried_before(nights: Batches):

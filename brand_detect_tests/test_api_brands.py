@@ -1,6 +1,7 @@
 """The brand list over HTTP: brands, logos, proposals, and reports that it would change."""
 
 import base64
+import gc
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
 from brand_detect.catalog.writing import create_catalog
 from brand_detect.client import Client
-from brand_detect.domain.catalog import Brand
+from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import Transient
 from brand_detect.domain.settings import Settings
@@ -399,6 +400,19 @@ def test_a_brand_is_left_out_of_reports_and_counted_again(tmp_path: Path):
     assert service.http.post("/brands/red-widgets/exclude").status_code == 403
     packaged = Service(tmp_path, catalog="").http.post("/brands/red-widgets/exclude", headers=MEANT)
     assert (packaged.status_code, "make it your own" in packaged.json()["hint"]) == (400, True)
+
+
+def test_a_list_that_was_changed_is_not_kept_in_memory(service: Service):
+    service.add(name="Acme of this test", aliases=["ACME WIDGETS"])
+    versions = []
+    for n in range(4):  # the last two are read for the next change
+        service.add(name="Zymvora" + "abcd"[n] * 5)
+        [report] = service.http.get("/brands/reports").json()["reports"]
+        assert report["gains"] == ["Acme of this test"]
+        versions.append(service.http.get("/brands").json()["version"])
+    gc.collect()
+    kept = {made.version for made in gc.get_objects() if isinstance(made, BrandCatalog)}
+    assert [version in kept for version in versions] == [False, False, True, True]
 
 
 def test_a_key_is_asked_for(service: Service):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -91,7 +91,8 @@ class StoredBrands:
         self._index = lru_cache(1)(LexiconIndex)
         self._logo = lru_cache(4096)(self._drawn)
         self._report = lru_cache(1024)(self._read_report)
-        self._compared, self._comparing = lru_cache(1024)(self._compare), Lock()
+        self._compared = lru_cache(1)(lambda catalog: lru_cache(1024)(partial(self._compare, catalog)))
+        self._comparing = Lock()
         self._open: tuple[float, str, list[Open], list[str]] = 0.0, "", [], []
         self._decided: set[str] = set()
 
@@ -277,9 +278,9 @@ class StoredBrands:
     def _news(self, version: str, catalog: BrandCatalog) -> frozenset[str]:
         """Ids of the brands of ``catalog`` whose texts were others in a version of the list, or all if it is gone."""
         with self._comparing:  # a list of 54,000 names takes memory while it is read
-            return self._compared(version, catalog)
+            return self._compared(catalog)(version)
 
-    def _compare(self, version: str, catalog: BrandCatalog) -> frozenset[str]:
+    def _compare(self, catalog: BrandCatalog, version: str) -> frozenset[str]:
         before: dict[str, Brand] = {}
         with suppress(Permanent):
             stored = catalog_from_json(self._store.snapshots.read(version), version)

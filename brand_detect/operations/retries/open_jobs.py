@@ -10,6 +10,7 @@ import dagster as dg
 
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
+from brand_detect.orchestration.partitions import JOBS
 
 OPEN_JOBS = "brand_detect/open_jobs"
 """Key of the open jobs in the instance's cursor storage: schedules have no cursor of their own."""
@@ -133,6 +134,8 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
         seen[stage] = storage_id
         if job_id:
             known.learn(stage, job_id, at_s, metadata)
+    existing = set(context.instance.get_dynamic_partitions(str(JOBS.name)))
+    known.jobs = {job_id: job for job_id, job in known.jobs.items() if job_id in existing}  # others were deleted
     known.save(context.instance)  # before the cursor: taking in an attempt twice changes nothing
     context.update_cursor(json.dumps(seen))
     return dg.SkipReason(f"{len(new)} new attempts; {len(known.open)} jobs have open questions.")

@@ -413,6 +413,13 @@ def test_new_attempts_are_learnt_on_top(built: Pipeline):
 
 
 @pytest.mark.usefixtures("forgotten")
+def test_a_job_that_was_deleted_is_forgotten(built: Pipeline):
+    OpenJobs({"deleted": OpenJob(2)}).save(built.instance)
+    tick(built)
+    assert list(OpenJobs.load(built.instance).jobs) == ["asked"]
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_events_are_read_page_by_page(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
     whole = tick(built)
     known = OpenJobs.load(built.instance)
@@ -654,6 +661,7 @@ def test_a_time_that_is_none_is_refused(cron: str):
 @pytest.mark.usefixtures("forgotten")
 def test_a_job_that_was_rebuilt_is_as_old_as_it_was(built: Pipeline):
     metadata = escalated(1, created="2026-05-01T12:00:00+00:00")
+    built.instance.add_dynamic_partitions("job_id", ["rebuilt"])
     built.instance.report_runless_asset_event(
         dg.AssetMaterialization("escalate_cloud", partition="rebuilt", metadata=metadata)
     )

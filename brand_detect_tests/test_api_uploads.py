@@ -1,7 +1,9 @@
 """Uploads over HTTP: parts, breaks, checks; and what is refused before anything is queued."""
 
+import fcntl
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +284,65 @@ def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_pa
     clip.unlink()
     answer = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)
     assert (answer.status_code, "no longer there" in answer.json()["detail"]) == (404, True)
+
+
+def test_two_requests_to_finish_at_once_get_the_same_answer(
+    dagster: ScriptedClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with pipeline(tmp_path) as built:
+        clip = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+        built.runner.submit(str(clip), job_id="final")
+    http, data = service(dagster, tmp_path), clip.read_bytes()
+    upload_id = begin(http, "x.mp4", len(data)).json()["upload_id"]
+    part(http, upload_id, 0, data)
+    found, others = Uploads.find, [service(dagster, tmp_path)]
+    answers: list[Response] = []
+
+    def meanwhile(area: Uploads, upload_id: str) -> Upload:
+        upload = found(area, upload_id)
+        while others:
+            answers.append(others.pop().post(f"/uploads/{upload_id}/finish", headers=MEANT))
+        return upload
+
+    monkeypatch.setattr(Uploads, "find", meanwhile)
+    answers.append(http.post(f"/uploads/{upload_id}/finish", headers=MEANT))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert answers[0].json()["video_uri"] == str(clip)
+
+
+def test_an_upload_is_finished_or_cancelled_and_never_both(
+    http: TestClient, dagster: ScriptedClient, tmp_path: Path, clip: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    upload_id = begin(http, "match.mp4", len(clip)).json()["upload_id"]
+    part(http, upload_id, 0, clip)
+    other, waits_or_done = service(dagster, tmp_path), threading.Event()
+    finished: list[Response] = []
+    looked, locked = Uploads.is_finished, fcntl.flock
+
+    def finish() -> None:
+        finished.append(other.post(f"/uploads/{upload_id}/finish", headers=MEANT))
+        waits_or_done.set()
+
+    thread = threading.Thread(target=finish)
+
+    def lock(file: int, operation: int) -> None:
+        if thread.is_alive():
+            waits_or_done.set()
+        locked(file, operation)
+
+    def meanwhile(area: Uploads, upload: Upload) -> bool:
+        is_finished = looked(area, upload)
+        if thread.ident is None:
+            thread.start()
+            assert waits_or_done.wait(10)
+        return is_finished
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    monkeypatch.setattr(Uploads, "is_finished", meanwhile)
+    assert http.delete(f"/uploads/{upload_id}", headers=MEANT).status_code == 204
+    thread.join(10)
+    assert (finished[0].status_code, kept(tmp_path)) == (404, []), "or a job would lose its video"
 
 
 def test_a_queued_job_of_the_same_video_is_named_too(http: TestClient, dagster: ScriptedClient, clip: bytes):

@@ -1,7 +1,8 @@
 """Uploads of videos in parts: begin, send, finish. Nothing is queued before a whole file was checked."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -115,6 +116,19 @@ class UploadArea:
         except Missing as e:
             raise NotThere(str(e)) from e
 
+    @contextmanager
+    def alone(self, upload_id: str) -> Iterator[Upload]:
+        """As ``Uploads.alone``.
+
+        Raises:
+            NotThere: there is no such upload.
+        """
+        try:
+            with self.uploads.alone(upload_id) as upload:
+                yield upload
+        except Missing as e:
+            raise NotThere(str(e)) from e
+
     def append(self, upload: Upload, offset: int, data: bytes) -> int:
         """Add a part; returns the offset of the next one.
 
@@ -137,16 +151,17 @@ class UploadArea:
             part_max_bytes=most,
         )
 
-    def finish(self, upload: Upload) -> Checked:
-        """Check the whole file; a repeated call finds the same.
+    def finish(self, upload_id: str) -> Checked:
+        """Check the whole file; a repeated call, even at the same time, finds the same.
 
         Raises:
             BadInput: it is no video, and was removed.
-            NotThere: it was a video, which has been deleted since.
+            NotThere: there is no such upload, or it was a video, which has been deleted since.
             WrongOffset: parts are missing.
         """
-        if not upload.video_uri:
-            upload = self._checked(upload)
+        with self.alone(upload_id) as upload:
+            if not upload.video_uri:
+                upload = self._checked(upload)
         try:
             probe = probed(self._media, self._decoder, upload.video_uri)
         except BadInput as e:
@@ -236,7 +251,7 @@ def upload_router(area: UploadArea, may_see: Sequence[Dependency], may_change: S
         A video whose content another job has is not kept twice: `jobs` names them, and `video_uri` is theirs.
         """
         try:
-            return area.finish(area.find(upload_id))
+            return area.finish(upload_id)
         except WrongOffset as e:
             raise _out_of_step(e) from e
 
@@ -249,10 +264,10 @@ def upload_router(area: UploadArea, may_see: Sequence[Dependency], may_change: S
     )
     def cancel(upload_id: Id) -> Response:
         """Cancel an unfinished upload and remove what has arrived."""
-        upload = area.find(upload_id)
-        if area.uploads.is_finished(upload):
-            raise HTTPException(409, "The upload is finished: a job may read the file.")
-        area.uploads.remove(upload)
+        with area.alone(upload_id) as upload:
+            if area.uploads.is_finished(upload):
+                raise HTTPException(409, "The upload is finished: a job may read the file.")
+            area.uploads.remove(upload)
         return Response(status_code=204)
 
     return router

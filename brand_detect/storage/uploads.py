@@ -13,8 +13,9 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -39,6 +40,8 @@ MOST_OPEN = 100
 MARGIN_BYTES = 2**30
 """Room that uploads leave on the disk, which Dagster and the store may share."""
 MOST_HASHES = 64
+LOCKS = 64
+"""Locks that uploads to S3 share: two wait for each other if the last digits of their ids are equal."""
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_NAME = 200
 """In bytes of UTF-8, so that any file system takes it."""
@@ -85,6 +88,7 @@ class Uploads:
             )
         self._blobs, self._max_bytes = Blobs(path if is_local else uri), max_bytes
         self._hashes: OrderedDict[str, tuple[int, Any]] = OrderedDict()
+        self._locks = tuple(Lock() for _ in range(LOCKS))
 
     def part_bytes(self, upload: Upload) -> tuple[int, int]:
         """Least bytes of a part that is not the last, and most.
@@ -141,7 +145,27 @@ class Uploads:
         try:
             return Upload.model_validate_json(self._blobs.read(_record(upload_id)))
         except (Missing, ValidationError) as e:
-            raise Missing("There is no such upload: it was cancelled, or broke off more than three days ago.") from e
+            raise Missing("There is no such upload: it was cancelled or refused, or broke off more than three days ago.") from e
+
+    @contextmanager
+    def alone(self, upload_id: str) -> Iterator[Upload]:
+        """The upload as it is now, while no other thread is here with it, and in a folder no other process.
+
+        Raises:
+            Missing: there is no such upload.
+        """
+        self.find(upload_id)
+        if self._is_s3:
+            with self._locks[int(upload_id, 16) % LOCKS]:
+                yield self.find(upload_id)
+            return
+        with explained(f"The upload {upload_id} could not be locked"):
+            record = os.open(self._blobs.uri(_record(upload_id)), os.O_RDWR)
+        try:
+            fcntl.flock(record, fcntl.LOCK_EX)
+            yield self.find(upload_id)  # who had the lock may have replaced or removed the record
+        finally:
+            os.close(record)
 
     def offset(self, upload: Upload) -> int:
         """How many of its bytes are there."""
@@ -238,13 +262,18 @@ class Uploads:
             if upload is None and not self._is_s3:  # a part that was received while the upload was cancelled
                 Path(self._blobs.root, PARTS, f"{upload_id}.part").unlink(missing_ok=True)
             elif upload and time.time() - upload.begun_s > EXPIRES_S:
-                if upload.video_uri:
-                    self._forget(upload)
-                elif time.time() - self._blobs.last_written_s(upload_id) > EXPIRES_S:  # else it is being checked
-                    self.remove(upload)
+                self._expire(upload_id)
             elif upload and not (upload.video_uri or self.is_finished(upload)):
                 left.append(upload)
         return left
+
+    def _expire(self, upload_id: str) -> None:
+        with suppress(Missing), self.alone(upload_id) as upload:
+            if upload.video_uri == self.uri(upload):
+                self._forget(upload)
+            # a copy that a kill left behind, or what was never checked, unless another machine checks it now
+            elif upload.video_uri or time.time() - self._blobs.last_written_s(upload_id) > EXPIRES_S:
+                self.remove(upload)
 
     def _found(self, upload_id: str) -> Upload | None:
         with suppress(Missing):

@@ -124,6 +124,58 @@ def test_what_broke_off_days_ago_is_swept_away_and_what_was_checked_stays(
     assert files(folder) == ["done.mp4"]
 
 
+def test_a_copy_that_a_kill_left_behind_is_swept_away(place: tuple[str, Path], monkeypatch: pytest.MonkeyPatch):
+    uri, folder = place
+    area = Uploads(uri, MANY)
+    copy = area.begin("copy.mp4", 50)
+    area.append(copy, 0, os.urandom(50))
+    area.finish(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(area._blobs, "remove_folder", lambda _: None)  # killed before it
+        area.settle(copy, f"{uri}/another.mp4", "hash")
+    assert files(folder) == ["copy.mp4"]
+    now = uploads.time.time()
+    monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S + 60)
+    area.begin("new.mp4", 100)
+    assert files(folder) == []
+    with pytest.raises(Missing):
+        area.find(copy.upload_id)
+
+
+def test_who_waits_for_an_upload_finds_it_as_the_other_left_it(place: tuple[str, Path]):
+    uri, _ = place
+    area = Uploads(uri, MANY)
+    other = area if uri.startswith("s3:") else Uploads(uri, MANY)  # in a folder, also of another process
+    settled, removed = area.begin("a.mp4", 5), area.begin("b.mp4", 5)
+    waits = threading.Event()
+    found: list[Upload | None] = []
+
+    def later(upload_id: str) -> None:
+        waits.set()
+        try:
+            with other.alone(upload_id) as upload:
+                found.append(upload)
+        except Missing:
+            found.append(None)
+
+    for upload in (settled, removed):
+        waits.clear()
+        thread = threading.Thread(target=later, args=(upload.upload_id,))
+        with area.alone(upload.upload_id):
+            thread.start()
+            assert waits.wait(10)
+            thread.join(0.05)
+            assert thread.is_alive(), "it waits"
+            if upload is settled:
+                area.settle(upload, "kept.mp4", "hash")
+            else:
+                area.remove(upload)
+        thread.join(10)
+    assert [upload and upload.video_uri for upload in found] == ["kept.mp4", None]
+    with pytest.raises(Missing), area.alone("../record"):
+        pass
+
+
 def test_a_file_that_was_finished_lately_stays_while_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     area = Uploads(str(tmp_path), MANY)
     slow = area.begin("slow.mp4", 50)

@@ -145,7 +145,7 @@ class Uploads:
         try:
             return Upload.model_validate_json(self._blobs.read(_record(upload_id)))
         except (Missing, ValidationError) as e:
-            raise Missing("There is no such upload: it was cancelled or refused, or broke off more than three days ago.") from e
+            raise Missing("There is no such upload: it was cancelled, refused, or unfinished for three days.") from e
 
     @contextmanager
     def alone(self, upload_id: str) -> Iterator[Upload]:

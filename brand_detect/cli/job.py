@@ -116,7 +116,9 @@ def delete(
         if not yes:
             if not sys.stdin.isatty():
                 raise BadInput("There is no terminal to confirm it.", "add --yes")
-            typer.confirm(f"Delete {job_id} for good?", abort=True, err=True)
+            if not typer.confirm(f"Delete {job_id} for good?", err=True):
+                err.print("nothing is deleted")
+                return
             found = deletion.belongings(instance, services.store, job_id)  # read again: a run may have begun
         deletion.delete(instance, services.store, found)
     if as_json:

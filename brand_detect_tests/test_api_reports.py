@@ -341,6 +341,13 @@ def test_malformed_bodies_are_400_and_nothing_is_kept(http: TestClient, folder: 
     assert not (folder / "store" / "match" / "_reviews").exists()
 
 
+@pytest.mark.parametrize("path", ["brands?part=" + "x" * 101, "boxes?from_s=x&to_s=1"])
+def test_other_requests_that_are_not_valid_are_not_called_corrections(http: TestClient, path: str):
+    answer = http.get(f"/reports/match/{path}")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("The request is not valid: query.")
+
+
 def test_a_damaged_correction_is_told_and_stops_nobody(http: TestClient, folder: Path):
     kept = post(http, action="accept", brand_id="rolex").json()
     file = folder / "store" / "match" / "_reviews" / "20200101T000000.000000-0123456789abcdef.json"

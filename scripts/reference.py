@@ -31,7 +31,7 @@ from brand_detect.report import exports
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make docs`; edit the code instead. -->\n"
 SECRETS = (
-    ("`BRAND_DETECT_API_KEY`", "the key that clients of the HTTP service must send; unset = no key is required"),
+    ("`BRAND_DETECT_API_KEY`", "the key, in ASCII, that clients of the HTTP service must send; unset = none is needed"),
     ("`BRAND_DETECT_DAGSTER_TOKEN`", "bearer token for a proxy in front of Dagster's webserver"),
     (
         "`BRAND_DETECT_MODEL_API_KEYS`",

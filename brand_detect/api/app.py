@@ -41,8 +41,6 @@ from brand_detect.storage.media import MediaFiles
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 
-API_KEY = "BRAND_DETECT_API_KEY"
-"""Environment variable with the API key; unset means no key is required."""
 READY_S = 5.0
 """Time for which an answer of /ready is reused."""
 
@@ -51,7 +49,7 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
     """The service over ``client``, which answers under the names ``hosts`` and loopback names.
 
     Raises:
-        BadInput: ``BRAND_DETECT_API_RATE`` is malformed.
+        BadInput: ``BRAND_DETECT_API_RATE`` is malformed, or no header can carry the key.
     """
     app = FastAPI(
         title="brand_detect",
@@ -166,10 +164,11 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
-        if request.url.path.startswith(f"{REPORTS}/"):  # requested by a browser, as are the next ones
-            return _problem(request, 400, sentence(error.errors()))
-        if request.url.path.startswith((JOBS, UPLOADS, BRANDS, PROPOSALS, COMPARE, PORTFOLIO)):
-            return _problem(request, 400, sentence(error.errors(), "The request"))
+        path = request.url.path
+        # requested by a browser
+        if path.startswith((f"{REPORTS}/", JOBS, UPLOADS, BRANDS, PROPOSALS, COMPARE, PORTFOLIO)):
+            what = "The correction" if path.endswith("/reviews") else "The request"
+            return _problem(request, 400, sentence(error.errors(), what))
         # without the input, which may be NaN (not JSON) or nested too deeply to encode
         problems_found = [{name: wrong[name] for name in ("type", "loc", "msg")} for wrong in error.errors()]
         return AsciiJSON({"detail": problems_found}, 422)

@@ -249,6 +249,9 @@ def _variables(_: Installation) -> Iterator[Finding]:
 
 
 def _secrets(here: Installation) -> Iterator[Finding]:
+    from brand_detect.api.access import API_KEY, check_key
+
+    check_key(os.environ.get(API_KEY, ""))
     empty = [name for name in SECRETS if os.environ.get(name, "x").strip() == ""]
     for name in empty:
         yield Finding("secrets", WARN, f"{name} is set but empty", "give it a value, or unset it")

@@ -145,6 +145,13 @@ def test_secrets_that_are_empty_are_told_and_values_never(look: Look, monkeypatc
     assert "hush" not in finding.text
 
 
+def test_a_key_that_no_header_can_carry_is_told(look: Look, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BRAND_DETECT_API_KEY", "schlüssel")
+    state, said, todo = only(look("settings", "secrets")["secrets"])
+    assert (state, said) == ("fail", "BRAND_DETECT_API_KEY cannot be sent as a header.")
+    assert todo.startswith("use letters without accents")
+
+
 def test_a_token_over_http_is_told(look: Look, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BRAND_DETECT_DAGSTER_TOKEN", "hush")
     monkeypatch.setenv("BRAND_DETECT_DAGSTER_URL", "http://dagster.example.com")

@@ -53,6 +53,19 @@ def test_the_service_is_open_to_others_with_a_key_and_under_names(
     assert "geheim" not in err
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "geheim\n", " geheim", "ge\x07heim", " "])
+def test_a_key_that_no_header_can_carry_is_refused_at_the_start(
+    command_line: Call, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, key: str
+):
+    monkeypatch.setenv(API_KEY, key)
+    code, out, err = command_line("serve")
+    assert (code, out, served) == (BadInput.exit_code, "", [])
+    assert err.splitlines() == [
+        f"error: {API_KEY} cannot be sent as a header.",
+        "hint: use letters without accents, digits and punctuation, without spaces around them",
+    ]
+
+
 @pytest.mark.parametrize("command", ["serve", "webserver"])
 @pytest.mark.parametrize("host", REACHED)
 def test_nobody_is_served_under_any_name(

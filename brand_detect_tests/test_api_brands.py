@@ -120,6 +120,15 @@ def test_what_reading_may_take_for_another_brand_is_said(service: Service):
     assert service.add(name="Acmeline", aliases=["Acmelina"]).json()["alike"] == [], "both are its own"
 
 
+def test_blank_texts_are_left_out(service: Service):
+    answer = service.add(name="Zymvora", aliases=["", "Zym", " "], categories=[""])
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["brand"]["aliases"] == ["Zym"]
+    assert service.add(name="Zymvora", aliases=[" "], excluded_texts=["", "Zymvora Road"]).status_code == 200
+    brand = service.brands()["Zymvora"]
+    assert (brand.aliases, brand.excluded_texts, brand.categories) == (("Zym",), ("Zymvora Road",), ())
+
+
 def test_a_kind_is_kept(service: Service):
     assert service.add(name="FC Zymvora", kind="club").json()["brand"]["kind"] == "club"
     assert service.brands()["FC Zymvora"].kind == "club"
@@ -148,6 +157,9 @@ def test_brands_added_at_once_by_two_services_all_stay(service: Service):
         ({"name": "Zymvora", "logos": [logo("z.svg", b"<svg><script>x</script></svg>")]}, "z.svg"),
         ({"name": "\ud800"}, "name"),
         ({"name": "!?"}, "!?"),
+        ({"name": "Zym\x07vora"}, "'Zym\\x07vora' has a control character"),
+        ({"name": "Zymvora", "aliases": ["Zym", "Zym\x7f"]}, "'Zym\\x7f' has a control character"),
+        ({"name": "Rolex", "owner": "\x1b[2J"}, "has a control character"),
     ],
 )
 def test_what_cannot_be_added_is_a_sentence_and_changes_nothing(service: Service, asked: dict[str, Any], says: str):

@@ -42,6 +42,8 @@ LOGOS = _DATA / "logos"
 """Folder of all packaged logos."""
 COMPILED = _DATA / "brands.json.gz"
 """Both as ``catalog_to_json`` has them, read in a fraction of the time; `make golden` writes it."""
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+"""Characters that YAML allows in no text, and a list in another format or in escapes may hold."""
 _YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
 _SHORT = 3  # names of up to this many Latin letters or digits are often part of another: RAI, Rai Play
 _COLOUR = re.compile(r"#?([0-9a-fA-F]{6})")
@@ -419,6 +421,9 @@ def _pictured(merged: _Merged, read: tuple[tuple[Exemplar, Path], ...]) -> Loade
 
 @lru_cache(maxsize=65_536)  # most of a list stays as it was
 def _brand(entry: Entry) -> Brand:
+    for text in (text for column in entry.cells for text in entry.listed(column)):
+        if CONTROL.search(text):
+            raise entry.bad(f"{text!r} has a control character", "remove it")
     name = entry.single("name")
     if not name:
         raise entry.bad("a brand has no name", "fill in 'name'")

@@ -15,7 +15,7 @@ import yaml
 
 from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, parts_of, without_gc
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
-from brand_detect.catalog.source import IMPORTED, LOGOS, STARTER, LoadedCatalog, Place, load_catalog
+from brand_detect.catalog.source import CONTROL, IMPORTED, LOGOS, STARTER, LoadedCatalog, Place, load_catalog
 from brand_detect.domain.catalog import OWN_LIST, Brand, Exemplar
 from brand_detect.domain.errors import BadInput, BrandDetectError
 from brand_detect.domain.protocols import Artwork
@@ -481,7 +481,8 @@ def _is_named(entry: Entry, name: str) -> bool:
 
 
 def _without_empty(cells: Cells) -> dict[str, Cell]:
-    return {column: value if isinstance(value, str) else list(value) for column, value in cells.items() if value}
+    kept = {c: v if isinstance(v, str) else [text for text in v if text.strip()] for c, v in cells.items()}
+    return {column: value for column, value in kept.items() if value}
 
 
 def _news(entry: Entry, cells: Cells) -> Iterator[tuple[str, Cell]]:
@@ -498,7 +499,13 @@ def _news(entry: Entry, cells: Cells) -> Iterator[tuple[str, Cell]]:
 
 
 def _scalar(text: str) -> str:
-    """``text`` as a YAML scalar, quoted if necessary."""
+    """``text`` as a YAML scalar, quoted if necessary.
+
+    Raises:
+        BadInput: YAML cannot hold it.
+    """
+    if CONTROL.search(text):
+        raise BadInput(f"{text!r} has a control character.", "remove it")
     return text if _PLAIN.fullmatch(text) and text.lower() != "null" else json.dumps(text, ensure_ascii=False)
 
 

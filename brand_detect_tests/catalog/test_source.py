@@ -82,6 +82,8 @@ def test_a_cell_may_span_lines_and_the_line_named_is_the_one_it_begins_on():
         ("b.yaml", "- a\n- [b]", "line 2: this is a list instead of a brand"),
         ("b.yaml", "- a\n- {b", "this is not YAML"),
         ("b.yaml", "- a\x07", "this is not YAML"),
+        ("b.yaml", '- Rolex\n- "a\\x07b"', "line 2: 'a\\x07b' has a control character"),
+        ("b.csv", "name,owner\na,b\x9fc", "line 2: 'b\\x9fc' has a control character"),
         ("b.yaml", "- {name: A, excluded_texts: [x], included_texts: [X]}", "'x' is both a name and an excluded text"),
         ("b.yaml", "- Rolex\n- {name: Tudor, included_texts: [ROLEX]}", "line 2: 'ROLEX' of 'Tudor' is also 'Rolex'"),
         ("b.yaml", "- {name: Tudor, included_texts: ['?']}", "line 1: '?' has no letter or digit"),

@@ -184,6 +184,9 @@ def state(folder: Path) -> dict[str, bytes]:
         ("Acme", "c.svg", {}, "is also a picture of 'Tudor'"),
         ("Acme", "a.svg", {"colours": ["red"]}, "'red' is not a colour"),
         ("!!!", "a.svg", {}, "has no letter or digit"),
+        ("Ac\x07me", "a.svg", {}, r"'Ac\\x07me' has a control character"),
+        ("Acme", "a.svg", {"aliases": ["Ac\x7fme"]}, r"'Ac\\x7fme' has a control character"),
+        ("Rolex", "a.svg", {"excluded_texts": ["Ro\x1blex"]}, "has a control character"),
         ("Swatch", "a.svg", {}, "is not YAML"),
     ],
 )

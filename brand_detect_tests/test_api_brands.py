@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
+from brand_detect.catalog.exemplars import MOST_BYTES
 from brand_detect.catalog.writing import create_catalog
 from brand_detect.client import Client
 from brand_detect.domain.catalog import Brand, BrandCatalog
@@ -28,6 +29,11 @@ from brand_detect_tests.support.pipeline import pipeline, two_shot_clip, with_an
 MEANT = {"X-Requested-With": "brand_detect"}
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path fill="#e30613" d="M12 2L22 22H2z"/></svg>'
 HOSTILE = "<img src=x onerror=alert(1)>\"'"
+
+
+def svg_of(size: int, n: int = 0) -> bytes:
+    """A logo of ``size`` bytes, another one for each ``n``."""
+    return SVG.replace(b"<path", b"<!--%d" % n + b"x" * (size - len(SVG) - 7 - len(str(n))) + b"--><path")
 
 
 def logo(name: str = "z.svg", data: bytes = SVG) -> dict[str, str]:
@@ -101,6 +107,33 @@ def test_a_brand_is_added_with_its_logo_and_the_logo_is_shown(service: Service):
     assert red > 180
     assert blue < 60
     assert service.http.get("/brands/logos/0000000000000000.jpg").status_code == 404
+
+
+def test_logos_may_be_as_large_as_those_of_any_list(service: Service):
+    two = [logo("a.svg", svg_of(450_000, 1)), logo("b.svg", svg_of(450_000, 2))]
+    assert service.add(name="Zymvora", logos=two).json()["new_logos"] == 2
+    largest = svg_of(MOST_BYTES)
+    assert len(largest) == MOST_BYTES
+    texts = {column: [f"{n:03d}" * 66 for n in range(50)] for column in ("aliases", "excluded_texts")}
+    texts["excluded_texts"] = [text + "x" for text in texts["excluded_texts"]]
+    assert service.add(name="Zymvora", **texts, logos=[logo(data=largest)]).json()["new_logos"] == 1
+    assert len(service.brands()["Zymvora"].exemplars) == 3
+
+
+def test_a_logo_that_is_too_large_is_named_and_nothing_is_written(service: Service):
+    answer = service.add(name="Zymvora", logos=[logo(), logo("b.svg", svg_of(MOST_BYTES + 1))])
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"detail": "b.svg: it has 5.0 MiB.", "hint": "use a file of at most 5 MiB"},
+    )
+    answer = service.add(name="Zymvora", logos=[logo(f"{n}.svg", svg_of(4 * 2**20, n)) for n in range(2)])
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "The body is larger than 8388608 bytes: send the logos in several requests.",
+    )
+    assert not (service.folder / "logos").exists()
+    answer = service.http.post("/proposals/x", json={"verdict": "x" * 10**6}, headers=MEANT)
+    assert (answer.status_code, answer.json()["detail"]) == (413, "The body is larger than 1000000 bytes.")
 
 
 def test_more_is_added_to_a_brand_that_is_there(service: Service):

@@ -13,10 +13,10 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from brand_detect.api.access import Access, guards
 from brand_detect.api.answers import AsciiJSON, Endpoints, Problem, broken, problems
-from brand_detect.api.brands import BRANDS, PROPOSALS, brand_router
+from brand_detect.api.brands import PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
 from brand_detect.api.detect import detect_router
-from brand_detect.api.guard import CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
+from brand_detect.api.guard import BRANDS, CSP, UPLOADS, Guard, Limits, Sealed, policy, rate_of
 from brand_detect.api.job_list import JobList
 from brand_detect.api.jobs import JOBS, Submissions, home_router, job_router, list_router
 from brand_detect.api.media import media_router

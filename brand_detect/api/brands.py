@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from brand_detect.api.access import Access
 from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
+from brand_detect.api.guard import BRANDS
 from brand_detect.api.jobs import KEEP, page_of
 from brand_detect.api.stored_brands import Older, StoredBrands
 from brand_detect.catalog.exemplars import SUFFIXES
@@ -22,7 +23,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.proposals import Open
 from brand_detect.report.brand_list import render_brand_list
 
-BRANDS, PROPOSALS = "/brands", "/proposals"
+PROPOSALS = "/proposals"
 PAGE = 50
 """Brands of a page."""
 MOST_PROPOSALS = 100
@@ -214,7 +215,8 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
     def add(asked: NewBrand, warnings: Annotated[list[str], Depends(unknown_like(NewBrand))]) -> AddedBrand:
         """Add a brand to the deployment's list, or names and logos to the brand of that name.
 
-        Reports show it once they are replayed from `match_brands`.
+        A logo may have 5 MiB, and the body 8 MiB: send more logos in further requests. Reports show the brand once they
+        are replayed from `match_brands`.
         """
         cells = asked.model_dump(exclude={"logos"})
         if asked.kind is BrandKind.brand:  # what a brand is without a kind

@@ -18,7 +18,9 @@ from brand_detect.storage.uploads import PART_BYTES
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 """Loopback names as in the header ``Host``."""
-UPLOADS = "/uploads"
+UPLOADS, BRANDS = "/uploads", "/brands"
+LOGOS_BYTES = 8 * 2**20
+"""Limit of the body of a new brand: a logo of the largest size in base64, and the brand's texts, fit in."""
 MANY_RATE = parse("6000/minute")
 """Rate limit of an address for parts of uploads, and for pictures, each counted apart: neither may stop the pages."""
 CSP = "Content-Security-Policy"
@@ -130,12 +132,14 @@ class Limits:
         # separate limits: a client cannot use up its monitor's requests; /health is free
         counted_as = UPLOADS if is_part else ".jpg" if is_picture else "/ready" if scope["path"] == "/ready" else ""
         rate = MANY_RATE if is_part or is_picture else self._rate
-        max_body_bytes = PART_BYTES if is_part else self._max_body_bytes
+        max_body_bytes, advice = PART_BYTES if is_part else self._max_body_bytes, ""
+        if scope["method"] == "POST" and scope["path"] == BRANDS:
+            max_body_bytes, advice = max(LOGOS_BYTES, max_body_bytes), ": send the logos in several requests"
         if scope["path"] != "/health" and not self._limiter.hit(rate, caller, counted_as):
             answer = AsciiJSON({"detail": f"Too many requests: {rate}."}, 429, headers={"Retry-After": "10"})
             await answer(scope, receive, send)
             return
-        too_large = HTTPException(413, f"The body is larger than {max_body_bytes} bytes.")
+        too_large = HTTPException(413, f"The body is larger than {max_body_bytes} bytes{advice}.")
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > max_body_bytes:
             await AsciiJSON({"detail": too_large.detail}, 413)(scope, receive, send)

@@ -54,20 +54,24 @@ def picture_of(file: Path) -> tuple[bytes, str]:
     if not file.is_file():
         raise BadInput("there is no such file", "paths are relative to the list")
     try:
-        size = file.stat().st_size
-        if size > MOST_BYTES:
-            raise BadInput(f"it has {size / 2**20:.1f} MiB", f"use a file of at most {MOST_BYTES // 2**20} MiB")
+        _check_size(file.stat().st_size)
         return file.read_bytes(), suffix
     except OSError as e:
         raise BadInput(f"it cannot be read: {e.strerror}", "check its permissions") from e
 
 
 def look_at(data: bytes, suffix: str, artwork: Artwork) -> None:
-    """Checks that a picture can be rendered and is large enough.
+    """Checks that a picture has at most ``MOST_BYTES``, can be rendered and is large enough.
 
     Raises:
         BadInput: the picture is unusable.
     """
+    _check_size(len(data))
     longest_px = max(artwork.render(data, suffix, 2 * SMALLEST_PX).shape[:2])
     if longest_px < SMALLEST_PX:
         raise BadInput(f"it is {longest_px} px long", f"use one of at least {SMALLEST_PX} px, better 100 or more")
+
+
+def _check_size(n_bytes: int) -> None:
+    if n_bytes > MOST_BYTES:
+        raise BadInput(f"it has {n_bytes / 2**20:.1f} MiB", f"use a file of at most {MOST_BYTES // 2**20} MiB")

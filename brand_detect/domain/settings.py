@@ -168,7 +168,10 @@ class Settings(BaseSettings):
     max_held_runs: int = Field(default=1000, ge=0, description="most runs on hold at a time")
     api_rate: str = Field(default="600/minute", description="rate limit of the HTTP service per client address")
     api_max_body_bytes: int = Field(
-        default=1_000_000, ge=1, description="largest request body that the HTTP service accepts, in bytes"
+        default=1_000_000,
+        ge=1,
+        description="largest request body that the HTTP service accepts, in bytes; parts of uploads, and brands with "
+        "logos, may have 8 MiB",
     )
 
     @property

@@ -1,4 +1,5 @@
 const MOST_BYTES = 600e3, LONGEST_PX = 800, NIGHT_HOUR = 1;
+const LOGO_BYTES = 5 * 2 ** 20, REQUEST_LENGTH = 7e6, REQUEST_LOGOS = 50; // what the service takes: of base64, and logos
 
 let note = null; // one at a time: what was said before goes
 /** Says beside the button `at` what became of its press. */
@@ -120,19 +121,36 @@ async function sent(file) {
     data = await canvas.convertToBlob({ type: "image/png" });
     name = name.replace(/\.\w+$/, ".png");
   }
+  if (data.size > LOGO_BYTES) throw new Error(`${file.name} has ${(data.size / 2 ** 20).toFixed(1)} MiB. Use a file of at most ${LOGO_BYTES / 2 ** 20} MiB.`);
   const url = await dataOf(data);
   return { name, data: url.slice(url.indexOf(",") + 1) };
+}
+/** Logos in groups that one request can carry; one empty group if there are none. */
+function groupsOf(pictures) {
+  const groups = [[]];
+  let length = 0;
+  for (const picture of pictures) {
+    length += picture.data.length;
+    if (length > REQUEST_LENGTH || groups.at(-1).length === REQUEST_LOGOS) {
+      groups.push([]);
+      length = picture.data.length;
+    }
+    groups.at(-1).push(picture);
+  }
+  return groups;
 }
 const form = byId("add");
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   during(form.querySelector("button.primary"), `Adding… ${SLOW}`, async () => {
     const value = (name) => form.elements[name].value.trim();
-    const asked = { name: value("name"), kind: value("kind"), country: value("country"), owner: value("owner"), logos: [] };
+    const asked = { name: value("name"), kind: value("kind"), country: value("country"), owner: value("owner") };
     for (const name of ["aliases", "excluded_texts"]) asked[name] = listOf(value(name), "\n");
     for (const name of ["categories", "sports"]) asked[name] = listOf(value(name), ",");
-    for (const { file } of logos) asked.logos.push(await sent(file));
-    const done = await ask("POST", "/brands", asked);
+    const pictures = [];
+    for (const { file } of logos) pictures.push(await sent(file));
+    let done;
+    for (const group of groupsOf(pictures)) done = await ask("POST", "/brands", { ...asked, logos: group }); // adds what is not there yet
     changed(done.brand, `${listedAs(done.brand.name, asked.name)}, with ${logosOf(done.brand)}.${also(done.alike)}`);
   });
 });

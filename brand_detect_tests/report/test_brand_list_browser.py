@@ -6,11 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from brand_detect.api import create_app, stored_brands
 from brand_detect.catalog import load_catalog
+from brand_detect.catalog.exemplars import MOST_BYTES
 from brand_detect.catalog.writing import create_catalog
 from brand_detect.domain.settings import Settings
 from brand_detect.report import brand_list
@@ -91,6 +93,33 @@ def test_a_brand_with_a_dropped_logo_is_found_by_older_reports_and_they_are_repl
     [(what, job, start, _, more)] = dagster.asked
     assert (what, job, start) == ("replay", "match", "match_brands")
     assert 0 < more["delay_s"] <= 86_400
+
+
+def test_logos_of_any_size_and_number_are_added(page: Page, folder: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
+    cv2.imwrite(str(folder / "photo.jpg"), noise)
+    page.get_by_text("Add a brand").click()
+    page.get_by_label("Name", exact=True).fill("Acme")
+    page.evaluate(
+        """([svg, most]) => {
+            const data = new DataTransfer();
+            for (const size of [...Array(51).fill(500).map((size, n) => size + n), most, most + 2 ** 19]) {
+                const drawn = svg.replace("<path", `<!--${"x".repeat(size - svg.length - 7)}--><path`);
+                data.items.add(new File([drawn], size > most ? "large.svg" : `${size}.svg`));
+            }
+            document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+        }""",
+        [SVG.decode(), MOST_BYTES],
+    )
+    page.get_by_label("Choose logos").set_input_files(folder / "photo.jpg")
+    add = page.get_by_role("button", name="Add", exact=True).last
+    expect(page.locator("#chosen li")).to_have_count(54)
+    add.click()
+    expect(page.get_by_role("alert")).to_have_text("large.svg has 5.5 MiB. Use a file of at most 5 MiB.")
+    assert "Acme" not in brands(folder)
+    page.get_by_role("button", name="Remove large.svg").click()
+    add.click()
+    expect(page.locator("#said")).to_have_text("Acme is on the list, with 53 logos.")
 
 
 def test_replays_whose_answer_is_lost_are_asked_for_again_as_the_same_request(

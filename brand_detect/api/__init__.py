@@ -4,8 +4,7 @@ It is stateless: it reads from Dagster's webserver and the store, starts Dagster
 store.
 """
 
-from brand_detect.api.access import API_KEY
 from brand_detect.api.app import create_app
 from brand_detect.api.guard import is_loopback
 
-__all__ = ["API_KEY", "create_app", "is_loopback"]
+__all__ = ["create_app", "is_loopback"]

@@ -17,11 +17,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from brand_detect.api.answers import media_type
-from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import JOB_ID
+from brand_detect.domain.settings import check_api_key
 
-API_KEY = "BRAND_DETECT_API_KEY"
-"""Environment variable with the API key; unset means no key is required."""
 COOKIE = "brand_detect"
 ASKED_BY = "brand_detect"
 """Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
@@ -40,7 +38,7 @@ class Access:
         Raises:
             BadInput: no header can carry the key.
         """
-        self._key = check_key(key)
+        self._key = check_api_key(key)
         self._secret = secrets.token_bytes(32)  # independent of the key, so that cookies cannot reveal it
         self._tries = MovingWindowRateLimiter(MemoryStorage())
 
@@ -87,20 +85,6 @@ class Access:
 
     def _sign(self, claim: str) -> str:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
-
-
-def check_key(key: str) -> str:
-    """The service's ``key``, if clients can send it as a header.
-
-    Raises:
-        BadInput: they cannot.
-    """
-    if not (key.isascii() and key.isprintable() and key == key.strip()):
-        raise BadInput(
-            f"{API_KEY} cannot be sent as a header.",
-            "use letters without accents, digits and punctuation, without spaces around them",
-        )
-    return key
 
 
 def within(address: str) -> str:

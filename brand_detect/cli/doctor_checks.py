@@ -26,12 +26,12 @@ from brand_detect.client import TOKEN, Client
 from brand_detect.domain.errors import BrandDetectError
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Image
-from brand_detect.domain.settings import PROVIDER_KEYS, Settings, state_dir
+from brand_detect.domain.settings import API_KEY, PROVIDER_KEYS, Settings, check_api_key, state_dir
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
 
 PREFIX = "BRAND_DETECT_"
 OWN_SECRETS = (
-    *("BRAND_DETECT_API_KEY", TOKEN, "BRAND_DETECT_MODEL_API_KEYS"),
+    *(API_KEY, TOKEN, "BRAND_DETECT_MODEL_API_KEYS"),
     *("BRAND_DETECT_WEBHOOK_URL", "BRAND_DETECT_WEBHOOK_SECRET"),
 )
 BESIDE_SETTINGS = (
@@ -249,9 +249,7 @@ def _variables(_: Installation) -> Iterator[Finding]:
 
 
 def _secrets(here: Installation) -> Iterator[Finding]:
-    from brand_detect.api.access import API_KEY, check_key
-
-    check_key(os.environ.get(API_KEY, ""))
+    check_api_key(os.environ.get(API_KEY, ""))
     empty = [name for name in SECRETS if os.environ.get(name, "x").strip() == ""]
     for name in empty:
         yield Finding("secrets", WARN, f"{name} is set but empty", "give it a value, or unset it")

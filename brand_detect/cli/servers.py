@@ -21,7 +21,7 @@ from rich.panel import Panel
 from brand_detect.cli.common import err, home
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput, Permanent
-from brand_detect.domain.settings import Settings
+from brand_detect.domain.settings import API_KEY, Settings
 
 LOCAL = "127.0.0.1"
 LOOK_S = 0.5
@@ -42,7 +42,7 @@ def serve(
 
     Example: brand-detect serve --port 8000
     """
-    from brand_detect.api import API_KEY, create_app, is_loopback
+    from brand_detect.api import create_app, is_loopback
     from brand_detect.api.server import serve as listen
 
     key = os.environ.get(API_KEY, "")

@@ -18,6 +18,8 @@ from brand_detect.domain.media import VideoLimits
 from brand_detect.domain.params import HOST, SERVER
 from brand_detect.domain.pipeline import LINE, Stage, downstream_of
 
+API_KEY = "BRAND_DETECT_API_KEY"
+"""Variable with the key of the HTTP service; unset means no key is required."""
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY", "OPENAI_API_KEY")
 """Variables with the keys of providers, which runs read where they are executed."""
 
@@ -271,3 +273,17 @@ class Settings(BaseSettings):
             raise BadInput(f"{name}: {first['msg']}.", "see docs/reference/settings.md") from e
         except SettingsError as e:  # a value that should be JSON is not
             raise BadInput(f"{e}: it is not JSON.", "see docs/reference/settings.md") from e
+
+
+def check_api_key(key: str) -> str:
+    """The service's ``key``, if clients can send it as a header.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise BadInput(
+            f"{API_KEY} cannot be sent as a header.",
+            "use letters without accents, digits and punctuation, without spaces around them",
+        )
+    return key

@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from brand_detect.api import API_KEY
 from brand_detect.cli import servers
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.settings import API_KEY
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.servers import free_port
 from brand_detect_tests.support.stack import BIN, CHECKOUT

@@ -506,7 +506,9 @@ def _scalar(text: str) -> str:
     """
     if CONTROL.search(text):
         raise BadInput(f"{text!r} has a control character.", "remove it")
-    return text if _PLAIN.fullmatch(text) and text.lower() != "null" else json.dumps(text, ensure_ascii=False)
+    if _PLAIN.fullmatch(text) and text.lower() != "null":
+        return text
+    return json.dumps(text, ensure_ascii=False).replace("\x85", r"\N")  # a line break to YAML
 
 
 def _value(value: Cell) -> str:

@@ -116,9 +116,9 @@ class PyAvDecoder:
     def decode(self, file: BinaryIO, sample_fps: float, start_s: float, end_s: float) -> Iterator[DecodedFrame]:
         """Yields every picture of ``[start_s, end_s)`` in presentation order; see ``Decoder.decode``.
 
-        Sample ``k`` is the first picture at or after ``start_s + k / sample_fps``; one that is held for as long as
-        from one sample to the next is another. Sampled pictures are upright, deinterlaced (bwdif) and stretched to
-        square pixels.
+        Sample ``k`` is the first picture at or after ``start_s + k / sample_fps``; a picture that is held for
+        ``1 / sample_fps`` or longer is sampled, too. Sampled pictures are upright, deinterlaced (bwdif) and stretched
+        to square pixels.
         """
         with opened(file, self.limits) as (container, stream):
             video = Pictures(container, stream, self.limits)

@@ -214,7 +214,8 @@ class Tick:
             self._log.warning("%r could not be listed: %s", folder, reason)
         unseen = set(state.unseen) - {_digest(entry.name) for entry in entries}
         if self._inbox.unlisted or not (entries or state.after):
-            unseen.clear()  # a folder that cannot be listed, or no file at all: what is there is unknown
+            # a folder that cannot be listed, or no file at all: nobody knows what else is gone
+            unseen &= state.gone.keys()
         new = [entry for entry in entries if not self._is_known(entry)]
         self._new = {_digest(entry.name) for entry in new if entry.is_video}
         for entry in sorted(new, key=lambda entry: (entry.changed_s, entry.name)):

@@ -83,9 +83,9 @@ def exposures_seen(value: Report, _: Inputs) -> Mapping[str, float]:
 def frames_were_sampled(value: ExtractedFrames, inputs: Inputs, params: ExtractFramesParams) -> str:
     """The requested range was sampled at the requested rate.
 
-    A sample is due in each interval in which the video has a frame, and of each frame that is held for an interval: a
-    variable or low frame rate leaves intervals empty, and no sample is missing there. The limits are therefore taken
-    from the decoded frames, and no two due samples in a row may be missing.
+    A sample is due in each interval in which the video has a frame: a variable or low frame rate leaves intervals
+    empty, and no sample is missing there. A frame that is held for an interval is due, too. The limits are therefore
+    taken from the decoded frames, and no two due samples in a row may be missing.
     """
     times, pictures = value.frames["t_s"].to_numpy(), value.signals["t_s"].to_numpy()
     if not len(times):
@@ -120,7 +120,10 @@ def frames_are_in_order(value: ExtractedFrames, *_: object) -> str:
 
 
 def video_was_read_whole(value: ExtractedFrames, *_: object) -> str:
-    """The video has no gap, no damaged end and no longer sound; a report on the rest of it is still correct."""
+    """The video has no gap and no damaged end, and in Matroska, WebM and FLV its sound ends with its pictures.
+
+    A report on the rest of it is still correct.
+    """
     return "; ".join(value.notes)
 
 

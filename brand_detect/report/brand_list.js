@@ -150,7 +150,11 @@ form?.addEventListener("submit", (event) => {
     const pictures = [];
     for (const { file } of logos) pictures.push(await sent(file));
     let done;
-    for (const group of groupsOf(pictures)) done = await ask("POST", "/brands", { ...asked, logos: group }); // adds what is not there yet
+    for (const group of groupsOf(pictures)) { // each adds what is not there yet
+      try { done = await ask("POST", "/brands", { ...asked, logos: group }); } catch (error) {
+        throw done ? new Error(`${done.brand.name} is on the list, with ${logosOf(done.brand)}. Others were not added: ${error.message}`) : error;
+      }
+    }
     changed(done.brand, `${listedAs(done.brand.name, asked.name)}, with ${logosOf(done.brand)}.${also(done.alike)}`);
   });
 });

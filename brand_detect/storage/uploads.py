@@ -40,8 +40,8 @@ MOST_OPEN = 100
 MARGIN_BYTES = 2**30
 """Room that uploads leave on the disk, which Dagster and the store may share."""
 MOST_HASHES = 64
-LOCKS = 64
-"""Locks that uploads to S3 share: two wait for each other if the last digits of their ids are equal."""
+LOCKS = 1024
+"""Locks that uploads to S3 share: two wait for each other if the last bits of their ids are equal."""
 UPLOAD_ID = re.compile(r"[0-9a-f]{32}")
 LONGEST_NAME = 200
 """In bytes of UTF-8, so that any file system takes it."""
@@ -262,18 +262,20 @@ class Uploads:
             if upload is None and not self._is_s3:  # a part that was received while the upload was cancelled
                 Path(self._blobs.root, PARTS, f"{upload_id}.part").unlink(missing_ok=True)
             elif upload and time.time() - upload.begun_s > EXPIRES_S:
-                self._expire(upload_id)
+                self._expire(upload)
             elif upload and not (upload.video_uri or self.is_finished(upload)):
                 left.append(upload)
         return left
 
-    def _expire(self, upload_id: str) -> None:
-        with suppress(Missing), self.alone(upload_id) as upload:
-            if upload.video_uri == self.uri(upload):
-                self._forget(upload)
+    def _expire(self, upload: Upload) -> None:
+        # whatever the area was called when it was finished
+        if upload.video_uri.endswith(f"/{upload.upload_id}/{upload.name}"):
+            self._forget(upload)
+            return
+        with suppress(Missing), self.alone(upload.upload_id) as now:
             # a copy that a kill left behind, or what was never checked, unless another machine checks it now
-            elif upload.video_uri or time.time() - self._blobs.last_written_s(upload_id) > EXPIRES_S:
-                self.remove(upload)
+            if now == upload and (now.video_uri or time.time() - self._blobs.last_written_s(now.upload_id) > EXPIRES_S):
+                self.remove(now)
 
     def _found(self, upload_id: str) -> Upload | None:
         with suppress(Missing):

@@ -623,6 +623,19 @@ def test_what_is_gone_is_forgotten_after_a_month_and_no_sooner(sensed: Sensed):
     assert known(sensed) == 1
 
 
+def test_what_is_gone_stays_so_while_the_inbox_is_empty(sensed: Sensed):
+    """Somebody clears it after each match."""
+    path, other = sensed.put("a.mp4"), sensed.put("b.mp4")
+    sensed.settled()
+    path.unlink()
+    sensed.tick()
+    other.unlink()
+    sensed.clock.wait(FORGOTTEN_S)
+    sensed.tick()
+    assert list(State.load(sensed.built.instance).gone) == []
+    assert known(sensed) == 1
+
+
 def test_a_name_can_be_used_again_at_once(sensed: Sensed):
     """By somebody who clears the inbox after each match; the request comes first."""
     path = sensed.put("match.mp4")

@@ -119,7 +119,7 @@ def test_logos_of_any_size_and_number_are_added(page: Page, folder: Path):
     assert "Acme" not in brands(folder)
     page.get_by_role("button", name="Remove large.svg").click()
     add.click()
-    expect(page.locator("#said")).to_have_text("Acme is on the list, with 53 logos.")
+    expect(page.locator("#said")).to_have_text("Acme is on the list, with 53 logos.", timeout=30_000)
 
 
 def test_replays_whose_answer_is_lost_are_asked_for_again_as_the_same_request(

@@ -142,6 +142,19 @@ def test_a_copy_that_a_kill_left_behind_is_swept_away(place: tuple[str, Path], m
         area.find(copy.upload_id)
 
 
+def test_a_video_stays_whatever_its_area_is_called_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    area = Uploads(str(tmp_path / "real"), MANY)
+    done = area.begin("done.mp4", 50)
+    area.append(done, 0, os.urandom(50))
+    area.settle(done, area.finish(done), "hash")
+    now = uploads.time.time()
+    monkeypatch.setattr(uploads.time, "time", lambda: now + uploads.EXPIRES_S + 60)
+    Uploads(str(tmp_path / "link"), MANY).begin("new.mp4", 100)
+    assert files(tmp_path / "real") == ["done.mp4"]
+
+
 def test_who_waits_for_an_upload_finds_it_as_the_other_left_it(place: tuple[str, Path]):
     uri, _ = place
     area = Uploads(uri, MANY)

@@ -19,7 +19,9 @@ class CloudProvider(Enum):
 class EscalateCloudParams(EscalateParams):
     provider: CloudProvider = Field(CloudProvider.off, description="provider of the model; off = no model is asked")
     fallbacks: list[str] = Field([], description="asked if the provider fails: provider:model, in order of preference")
-    max_usd: float = Field(1.0, ge=0, description="budget of one run, in USD")
+    max_usd: float = Field(
+        1.0, ge=0, description="budget of a run and of those that execute its rest after a failure, in USD"
+    )
     input_usd_per_mtok: float = Field(
         0.0, ge=0, description="USD per million input tokens, if the price list lacks the model"
     )

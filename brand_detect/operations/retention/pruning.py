@@ -104,27 +104,35 @@ def check(done: Iterable[JobPruning]) -> None:
 def _carried_out(instance: dg.DagsterInstance, store: Store, planned: JobPruning) -> JobPruning:
     """What was removed: all that is planned, or as much as the store does not refuse, for files of another user say.
 
-    Dagster is told of an attempt as soon as it is none any more, not before: its removal may be refused. After a kill
-    in between, the folder is left as one of a killed run, and Dagster is told once that is gone.
+    Dagster is told of the attempts once they have no manifest and are none any more, not before: their removal may be
+    refused. After a kill in between, the folder is left as one of a killed run, and Dagster is told before that goes.
     """
-    job_id, attempts, frames, abandoned = planned.job_id, [], [], []
+    withdrawn, attempts, frames, abandoned, failed = [], [], [], [], ""
+
+    def ref(attempt: Stored) -> AttemptRef:
+        return AttemptRef(planned.job_id, attempt.stage, attempt.attempt)
+
     try:
         for attempt in planned.removal.attempts:
-            ref = AttemptRef(job_id, attempt.stage, attempt.attempt)
-            store.withdraw(ref)
-            _tell(instance, ref)
-            store.remove(ref)
+            store.withdraw(ref(attempt))
+            withdrawn.append(attempt)
+    except Permanent as e:
+        failed = str(e)
+    _tell(instance, planned.job_id, [*map(ref, withdrawn), *planned.abandoned])
+    try:
+        for attempt in withdrawn:
+            store.remove(ref(attempt))
             attempts.append(attempt)
         for attempt in planned.removal.frames:
-            store.remove_frames(AttemptRef(job_id, attempt.stage, attempt.attempt))
+            store.remove_frames(ref(attempt))
             frames.append(attempt)
-        for ref in planned.abandoned:
-            store.remove(ref)
-            _tell(instance, ref)
-            abandoned.append(ref)
+        for folder in planned.abandoned:
+            store.remove(folder)
+            abandoned.append(folder)
     except Permanent as e:
-        return JobPruning(job_id, Removal(tuple(attempts), tuple(frames)), tuple(abandoned), failed=str(e))
-    return planned
+        failed = failed or str(e)
+    removed = Removal(tuple(attempts), tuple(frames))
+    return replace(planned, removal=removed, abandoned=tuple(abandoned), failed=failed)
 
 
 def _plan_job(
@@ -191,10 +199,13 @@ def _latest(instance: dg.DagsterInstance, job_id: str) -> set[tuple[str, str]]:
     return {(stage, name) for stage, record in records if record and (name := attempt_of(record))}
 
 
-def _tell(instance: dg.DagsterInstance, ref: AttemptRef) -> None:
-    """Report a removed attempt as an observation of its stage, for clients, which do not see the store."""
-    metadata = {PRUNED: dg.MetadataValue.json([ref.attempt])}
-    instance.report_runless_asset_event(dg.AssetObservation(ref.stage, partition=ref.job_id, metadata=metadata))
+def _tell(instance: dg.DagsterInstance, job_id: str, removed: Iterable[AttemptRef]) -> None:
+    """Report removed attempts as an observation of each stage, for clients, which do not see the store."""
+    for stage in LINE:
+        names = [ref.attempt for ref in removed if ref.stage == stage]
+        if names:
+            metadata = {PRUNED: dg.MetadataValue.json(names)}
+            instance.report_runless_asset_event(dg.AssetObservation(stage, partition=job_id, metadata=metadata))
 
 
 def retention_of(settings: Settings, limits: Mapping[str, float | None]) -> Retention:

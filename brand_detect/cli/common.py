@@ -1,5 +1,6 @@
 """Shared by all commands: consoles, common options, and parsing of overrides."""
 
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -128,6 +129,24 @@ def read_value(name: str, value: str) -> Any:
 def plain(text: str) -> str:
     """``text`` for rich to print literally: without markup and without control characters for the terminal."""
     return escape("".join(letter if letter.isprintable() else "�" for letter in text))
+
+
+def check_writable(file: Path) -> None:
+    """For a command that writes ``file`` after long work, to be refused before it.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    folder = file.absolute().parent
+    if file.is_dir():
+        why = errno.EISDIR
+    elif not folder.is_dir():
+        why = errno.ENOENT
+    elif not os.access(file if file.exists() else folder, os.W_OK):
+        why = errno.EACCES
+    else:
+        return
+    raise BadInput(f"{file} cannot be written: {os.strerror(why)}.", "name a file in an existing folder")
 
 
 def write_page(page: Path, text: str) -> None:

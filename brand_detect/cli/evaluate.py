@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, err, home, out, plain
+from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, check_writable, err, home, out, plain
+from brand_detect.cli.export import prepare
 from brand_detect.cli.local import Bars, local_instance, local_runner
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.match_brands import MatchBrandsParams
@@ -72,9 +73,11 @@ def clips(
     if not chosen:
         raise BadInput(f"{folder} holds no video{f' of the {half} half' if half else ''}.", "name a folder of clips")
     catalogs = {path: str(Path(path).expanduser().absolute()) for path in catalog}  # ``local_instance`` moves
-    pictures = crops and crops.absolute()
+    if crops:
+        crops = crops.absolute()
+        prepare(crops, force=True)
     with local_instance(*map(str, chosen)) as (instance, services):
-        evaluator = Evaluator(instance, services, profile, leave_one_out, pictures)
+        evaluator = Evaluator(instance, services, profile, leave_one_out, crops)
         evaluations, others = evaluator.evaluate(chosen, labels, catalogs, half)
     if as_json:
         out.print_json(data=[evaluation.to_json() for evaluation in evaluations])
@@ -138,6 +141,12 @@ def text(
 ) -> None:
     """Compare the text engines on words in photographs.
 
+    annotations.json lists them, with boxes in pixels; words with
+    "ignore": true need not be found:
+
+      [{"image": "1.jpg", "words":
+        [{"text": "SHOPS", "x": 143, "y": 233, "w": 64, "h": 40}]}]
+
     Example: brand-detect evaluate text photographs
     """
     from brand_detect.engines.image import OpenCvCodec
@@ -177,9 +186,10 @@ def lines(
     from brand_detect.evaluation.scoring import lines as scoring
     from brand_detect.evaluation.synthetic.footage import sample_once
 
+    if csv:
+        csv = csv.absolute()  # ``local_runner`` moves
+        check_writable(csv)
     catalog = load_catalog(Settings.load().brand_list).catalog
-    if csv and not (csv := csv.absolute()).parent.is_dir():  # ``local_runner`` moves
-        raise BadInput(f"There is no folder {csv.parent}.", "make it, or name another for --csv")
     if source and source.suffix.lower() == ".csv":
         found = scoring.load_lines(source)
     else:
@@ -219,6 +229,11 @@ def regions(
     as_json: JsonOpt = False,
 ) -> None:
     """Compare region detectors: logos covered, and time.
+
+    annotations.json lists the logos, with boxes in pixels:
+
+      [{"image": "1.jpg", "boxes":
+        [{"brand": "Nike", "x": 221, "y": 20, "w": 255, "h": 242}]}]
 
     Example: brand-detect evaluate regions photographs
     """

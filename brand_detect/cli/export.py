@@ -1,5 +1,7 @@
 """Exports a job's report as files for other programs."""
 
+import errno
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from logging import getLogger
@@ -87,11 +89,13 @@ def prepare(folder: Path, force: bool) -> None:
     """Create the folder.
 
     Raises:
-        BadInput: it cannot be created, or is not empty.
+        BadInput: it cannot be created or written into, or is not empty.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         full = any(folder.iterdir())
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as e:
         raise BadInput(f"{folder} cannot be written: {e.strerror}.", "choose a folder that you may write into") from e
     if full and not force:

@@ -14,6 +14,7 @@ from brand_detect.cli.common import (
     JobArg,
     JsonOpt,
     SetOpt,
+    check_writable,
     err,
     home,
     out,
@@ -77,8 +78,8 @@ def sweep(
     stage, param, values = swept_of(swept)
     fixed = overrides_of(settings)
     check_swept(stage, param, fixed)
-    if page and not page.absolute().parent.is_dir():
-        raise BadInput(f"There is no folder for {page}.", "create it, or write the page elsewhere")
+    if page:
+        check_writable(page)
     home()
     lineage = Lineage.of(Store(Settings.load().store_root), job_id, attempt)
     labelled = _labels(labels, clip or file_name(lineage.request.video_uri))

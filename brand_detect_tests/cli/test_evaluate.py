@@ -1,6 +1,7 @@
 """``evaluate`` as a user meets it: clips with scripted engines, and logos with a handful of icons."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,9 +223,46 @@ def test_lines_of_a_file_are_named_again_and_kept(tmp_path: Path, command_line: 
     code, _, err = command_line("evaluate", "lines", str(tmp_path / "none.csv"))
     assert code == 3
     assert "none.csv does not hold lines of text" in err
-    code, _, err = command_line("evaluate", "lines", str(lines), "--csv", str(tmp_path / "nowhere" / "again.csv"))
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+):
+    def refused(command: str, option: str, where: str, why: str) -> None:
+        code, out, err = command_line("evaluate", command, str(tmp_path), option, str(tmp_path / where))
+        assert (code, out) == (3, "")
+        assert f"{where} cannot be written: {why}." in err
+
+    two_shot_clip(tmp_path / "match.mp4", seconds=1.0)
+    (tmp_path / "labels.json").write_text(json.dumps({"match.mp4": {"duration_s": 1, "clear": {"Rolex": {}}}}))
+    monkeypatch.setattr("brand_detect.cli.evaluate.local_runner", None)
+    monkeypatch.setattr("brand_detect.cli.evaluate.local_instance", None)
+    (tmp_path / "made").mkdir()
+    refused("lines", "--csv", "made", "Is a directory")
+    refused("lines", "--csv", "nowhere/again.csv", "No such file or directory")
+    refused("lines", "--csv", "labels.json/again.csv", "No such file or directory")
+    refused("clips", "--out", "labels.json", "File exists")
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    refused("lines", "--csv", "made/lines.csv", "Permission denied")
+    refused("lines", "--csv", "labels.json", "Permission denied")
+    refused("clips", "--out", "made", "Permission denied")
+
+
+def test_a_full_disk_is_said(tmp_path: Path, command_line: Callable[..., Ended]):
+    lines = tmp_path / "lines.csv"
+    write_lines([Line("a.mp4", "t", "r", "ROLEX", 0.99, ("Rolex",), CERTAIN)], lines)
+    code, _, err = command_line("evaluate", "lines", str(lines), "--csv", "/dev/full")
     assert code == 3
-    assert "There is no folder" in err
+    assert "/dev/full cannot be written: No space left on device." in err
+
+
+@pytest.mark.parametrize("what", ["text", "regions", "logos"])
+def test_annotations_of_another_command_are_bad_input(what: str, tmp_path: Path, command_line: Callable[..., Ended]):
+    (tmp_path / "annotations.json").write_text('[{"image": "1.jpg"}]', encoding="utf-8")
+    code, out, err = command_line("evaluate", what, str(tmp_path))
+    assert (code, out) == (3, "")
+    assert "Field required." in err
+    assert 'hint: the file has this shape: [{"image": "1.jpg"' in err
 
 
 @pytest.mark.parametrize("what", ["clips", "lines"])

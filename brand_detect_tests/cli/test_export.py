@@ -1,6 +1,7 @@
 """brand-detect export, on a store of its own."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -128,6 +129,15 @@ def test_a_file_in_place_of_the_folder_is_said(export: Call, tmp_path: Path) -> 
     code, _, err = export("match", "--format", "vtt", "--out", str(tmp_path / "out"))
     assert code == BadInput.exit_code
     assert "out cannot be written: File exists." in err
+
+
+def test_a_folder_that_may_not_be_written_is_said(
+    export: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    code, _, err = export("match", "--format", "vtt", "--out", str(tmp_path / "out"))
+    assert code == BadInput.exit_code
+    assert "out cannot be written: Permission denied." in err
 
 
 def test_pruned_frames_are_said_with_the_way_out(

@@ -115,7 +115,7 @@ def test_data_with_labels(brand_detect: Callable[..., Ended], tmp_path: Path):
         (["match", "match_brands.fuzzy_score=0.7,2"], "The value 2 is not allowed"),
         (["nobody", "match_brands.fuzzy_score=0.7"], "nobody has no report in "),
         (["match", "match_brands.fuzzy_score=0.7", "--catalog", "nowhere.yaml"], "nowhere.yaml"),
-        (["match", "match_brands.fuzzy_score=0.7", "--page", "no/such/folder.html"], "no folder for"),
+        (["match", "match_brands.fuzzy_score=0.7", "--page", "no/such/folder.html"], "cannot be written: No such file"),
         (["match", "match_brands.fuzzy_score=0.7", "--page", "/tmp"], "/tmp cannot be written: Is a directory"),
     ],
 )

@@ -109,10 +109,18 @@ def _shown(objects: DetectedObjects, scenes: FilteredScenes, clip: ClipLabels) -
 
 
 def write_lines(lines: Iterable[Line], path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Line)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(vars(line) | {"shown": "|".join(line.shown)} for line in lines)
+    """Keeps the lines in a CSV file.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Line)], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(vars(line) | {"shown": "|".join(line.shown)} for line in lines)
+    except OSError as e:
+        raise BadInput(f"{path} cannot be written: {e.strerror}.", "name a file in an existing folder") from e
 
 
 def load_lines(path: Path) -> list[Line]:

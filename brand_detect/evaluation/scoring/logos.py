@@ -4,7 +4,6 @@
 times is deterministic.
 """
 
-import json
 import random
 import time
 from collections import defaultdict
@@ -36,6 +35,7 @@ from brand_detect.evaluation.scoring.openset import (
     verdicts,
     without,
 )
+from brand_detect.evaluation.scoring.photographs import WithLogosAndSize, not_labelled, read_annotations
 from brand_detect.evaluation.scoring.recognizers import Embedder
 
 MIN_SIDE_PX = 8
@@ -74,21 +74,14 @@ Sizes = Mapping[str, tuple[int, int]]
 
 
 def read_places(folder: Path) -> tuple[list[Place], Sizes]:
-    """Reads the boxes and the photographs' sizes from ``folder/annotations.json``, a list of
-    ``{"image", "width", "height", "boxes": [{"brand", "x", "y", "w", "h"}]}``.
+    """Reads the boxes and the photographs' sizes from ``folder/annotations.json`` (``WithLogosAndSize``).
 
     Raises:
-        BadInput: the file is missing, or is not such a list.
+        BadInput: the file is missing, or does not list them.
     """
-    file = folder / "annotations.json"
-    try:
-        listed = json.loads(file.read_text(encoding="utf-8"))
-        places = [Place(p["image"], b["brand"], *(int(b[side]) for side in "xywh")) for p in listed for b in p["boxes"]]
-        return places, {p["image"]: (int(p["width"]), int(p["height"])) for p in listed}
-    except OSError as e:
-        raise BadInput(f"There is no {file}.", "give a folder with annotations.json and images/") from e
-    except (ValueError, KeyError, TypeError) as e:
-        raise BadInput(f"{file} does not list boxes.", "see docs/guides/evaluate.md for its shape") from e
+    listed = read_annotations(folder, WithLogosAndSize)
+    places = [Place(p.image, b.brand, int(b.x), int(b.y), int(b.w), int(b.h)) for p in listed for b in p.boxes]
+    return places, {p.image: (p.width, p.height) for p in listed}
 
 
 def elsewhere(places: Sequence[Place], sizes: Sizes, seed: int = 0) -> list[Place]:
@@ -128,7 +121,7 @@ def crops_of(folder: Path, places: Sequence[Place]) -> list[Image]:
         picture = read_photograph(folder / "images" / image)
         for n in numbers:
             p = places[n]
-            crop = picture[max(0, p.y) : p.y + p.h, max(0, p.x) : p.x + p.w]
+            crop = picture[max(0, p.y) : max(0, p.y + p.h), max(0, p.x) : max(0, p.x + p.w)]
             if not crop.size:
                 raise BadInput(f"A box of {image} lies outside of it.", f"{p.brand} at {p.x}, {p.y}")
             crops[n] = crop.copy()
@@ -265,7 +258,7 @@ def gather(folder: Path, packs: Sequence[Sequence[Icon]]) -> Material:
     places, sizes = read_places(folder)
     places = [p for p in places if min(p.w, p.h) >= MIN_SIDE_PX]
     if not places:
-        raise BadInput(f"{folder} has no boxes of {MIN_SIDE_PX} px and more.", "label some logos")
+        raise not_labelled(folder, f"has no box of {MIN_SIDE_PX} px and more", WithLogosAndSize)
     brands = sorted({p.brand for p in places})
     own = np.array([brands.index(p.brand) for p in places])
     heights = np.array([p.h for p in places])

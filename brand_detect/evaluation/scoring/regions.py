@@ -1,6 +1,5 @@
 """Scores region detectors on annotated pictures: the share of logos covered by their proposals."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from brand_detect.domain.protocols import Area, Image, Progress, Region, RegionD
 from brand_detect.engines.contours import ContourLogoDetector
 from brand_detect.engines.image import read_photograph
 from brand_detect.engines.video import PyAvDecoder
+from brand_detect.evaluation.scoring.photographs import WithLogos, not_labelled, read_annotations
 from brand_detect.evaluation.synthetic.drawing import LOGOS
 from brand_detect.evaluation.synthetic.footage import Scenario, load_truth, sample_once, truth_path
 from brand_detect.stages.detect_objects.search import without_lines
@@ -87,20 +87,21 @@ def methods(text: RegionDetector) -> dict[str, RegionDetector]:
 def annotated(folder: Path) -> list[Annotated]:
     """The pictures in ``folder/images`` with the boxes of their logos.
 
-    ``folder/annotations.json`` lists ``{"image", "boxes": [{"brand", "x", "y", "w", "h"}]}``, boxes in px.
+    ``folder/annotations.json`` lists the boxes of each (``WithLogos``).
 
     Raises:
-        BadInput: there is no such folder.
+        BadInput: the folder has no such photographs, or no box.
     """
-    annotations = folder / "annotations.json"
-    if not annotations.is_file():
-        raise BadInput(f"There is no {annotations}.", "give a folder with annotations.json and images/")
-    pictures = []
-    for picture in json.loads(annotations.read_text(encoding="utf-8")):
-        boxes = [[b["x"], b["y"], b["x"] + b["w"], b["y"] + b["h"]] for b in picture["boxes"]]
-        image = read_photograph(folder / "images" / picture["image"])
-        pictures.append((image, np.array(boxes, float).reshape(-1, 4)))
-    return pictures
+    pictures = read_annotations(folder, WithLogos)
+    if not any(picture.boxes for picture in pictures):
+        raise not_labelled(folder, "has no box", WithLogos)
+    return [
+        (
+            read_photograph(folder / "images" / picture.image),
+            np.array([[b.x, b.y, b.x + b.w, b.y + b.h] for b in picture.boxes], float).reshape(-1, 4),
+        )
+        for picture in pictures
+    ]
 
 
 def of_sample(video: Path, pictures_a_second: float = 1.0) -> list[Annotated]:

@@ -249,6 +249,10 @@ def test_a_missing_photograph_and_a_box_outside_are_named(folder, packs):
     (folder / "annotations.json").write_text(json.dumps(listed))
     with pytest.raises(BadInput, match=r"Acme3\.jpg lies outside"):
         logos.gather(folder, packs)
+    listed[3]["boxes"][0] |= {"x": 0, "y": -100}  # above it
+    (folder / "annotations.json").write_text(json.dumps(listed))
+    with pytest.raises(BadInput, match=r"Acme3\.jpg lies outside"):
+        logos.gather(folder, packs)
     (folder / "images" / "Acme0.jpg").unlink()
     with pytest.raises(BadInput, match=r"Acme0\.jpg"):
         logos.gather(folder, packs)

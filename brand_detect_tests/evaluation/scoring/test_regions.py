@@ -69,6 +69,23 @@ def test_a_folder_without_annotations_is_refused(tmp_path):
         annotated(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ('[{"image": "a.jpg", "words": []}]', "has another shape: 0: boxes: Field required"),
+        ('[{"image": "a.jpg", "boxes": []}]', "has no box"),
+        ("[]", "has no box"),
+        ("{", "has another shape: Invalid JSON: EOF while parsing an object at line 1 column 1"),
+    ],
+)
+def test_annotations_of_another_shape_are_refused_with_an_example(tmp_path, written, why):
+    (tmp_path / "annotations.json").write_text(written)
+    with pytest.raises(BadInput) as refused:
+        annotated(tmp_path)
+    assert str(refused.value) == f"{tmp_path}/annotations.json {why}."
+    assert '"boxes": [{"brand": "Nike"' in refused.value.hint
+
+
 def test_generated_clips_tell_where_their_logos_are(tmp_path):
     scenario = Scenario(seconds=4, width_px=640, height_px=360, fps=10, players=2, logos=("Arvelo", "Delmar", "Fjorda"))
     truth = write_sample(tmp_path / "logos.mp4", scenario)

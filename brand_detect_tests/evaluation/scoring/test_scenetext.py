@@ -8,6 +8,7 @@ from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Reading, Region
 from brand_detect.engines.image import OpenCvCodec
+from brand_detect.evaluation.scoring.photographs import WithLogos, WithLogosAndSize, WithWords, read_annotations
 from brand_detect.evaluation.scoring.scenetext import evaluate_text, text_table
 
 
@@ -75,5 +76,32 @@ def test_the_table_shows_each_engine(folder):
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path):
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match=r"annotations\.json cannot be read: No such file or directory\.$"):
         evaluate_text(tmp_path, {}, OpenCvCodec(), quiet)
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ('[{"image": "a.jpg", "boxes": []}]', "has another shape: 0: words: Field required"),
+        ('[{"image": "a.jpg", "words": [{"text": "no"}]}]', "has another shape: 0: words: 0: x: Field required"),
+        ('{"a.jpg": []}', "has another shape: Input should be a valid array"),
+        ("[3", "has another shape: Invalid JSON: EOF while parsing a list at line 1 column 2"),
+        ("\ud800", "has another shape: Invalid JSON: expected value at line 1 column 1"),
+        ("[]", "has no word of 3 letters and more"),
+        ('[{"image": "a.jpg", "words": []}]', "has no word of 3 letters and more"),
+    ],
+)
+def test_annotations_of_another_shape_are_refused_with_an_example(tmp_path, written, why):
+    (tmp_path / "annotations.json").write_bytes(written.encode("utf-8", "surrogatepass"))
+    with pytest.raises(BadInput) as refused:
+        evaluate_text(tmp_path, {}, OpenCvCodec(), quiet)
+    assert str(refused.value) == f"{tmp_path}/annotations.json {why}."
+    assert '"words": [{"text": "SHOPS"' in refused.value.hint
+
+
+def test_the_example_of_the_hint_is_what_is_read(tmp_path):
+    for kind in (WithWords, WithLogos, WithLogosAndSize):
+        (tmp_path / "annotations.json").write_text(kind.SHAPE)
+        [photograph] = read_annotations(tmp_path, kind)
+        assert photograph.image == "1.jpg"

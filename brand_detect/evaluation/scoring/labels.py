@@ -64,7 +64,7 @@ class ClipLabels:
 
 
 class _Listed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     intervals_s: Intervals | None = None
     note: str = ""
@@ -73,7 +73,7 @@ class _Listed(BaseModel):
 class _Entry(BaseModel):
     """A clip in a label file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     duration_s: float = Field(gt=0)
     size: str = ""
@@ -139,7 +139,11 @@ def _clip_labels(path: Path, clip: str, entry: _Entry) -> ClipLabels:
     for brand in entry.absent:
         if key_of(brand) in labelled:
             raise BadInput(f"{path} says of {clip} that {brand} is there and that it is absent.", "remove one of them")
+    named: set[tuple[Kind, str]] = set()
     for label in labels:
+        if (own := (label.kind, key_of(label.brand))) in named:
+            raise BadInput(f"{path} lists {label.brand} twice under {label.kind} of {clip}.", "keep one of the two")
+        named.add(own)
         if any(end <= start for start, end in label.intervals_s):
             raise BadInput(
                 f"{path} has an interval of {label.brand} in {clip} that ends before it begins.",

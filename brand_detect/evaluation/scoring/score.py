@@ -23,7 +23,7 @@ from brand_detect.domain.records import Payload
 from brand_detect.domain.scores import Totals
 from brand_detect.domain.tables import Row
 from brand_detect.domain.text import fold, key_of, line_of
-from brand_detect.domain.timeline import union_seconds
+from brand_detect.domain.timeline import minus, union_seconds
 from brand_detect.evaluation.scoring.labels import ClipLabels, Kind, Label
 from brand_detect.evaluation.synthetic.footage import Truth
 from brand_detect.stages.match_brands.match import match_brands
@@ -227,6 +227,7 @@ def score_exposures(
 ) -> ClipScore:
     """Score a report's exposures alone.
 
+    A brand with both clear and hard labels counts as clear, and its hard seconds count for nothing.
     ``pictured`` are the detections that were named by a picture; without them, a logo counts as found where the best
     detection of an exposure is one. ``losses_of`` explains what is missing of a label, given the brand's key and its
     reported intervals.
@@ -240,13 +241,23 @@ def score_exposures(
 
     shown = _by_brand(exposures)
     shown_as_logo = _by_brand(filter(is_by_picture, exposures) if pictured is None else pictured)
+    clear = {key(label.brand) for label in clip.labels if label.kind is Kind.clear}
+    hard: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for label in clip.labels:
+        if label.kind is Kind.hard:
+            hard[key(label.brand)] += label.intervals_s
     scored = []
     for label in clip.labels:
+        if label.kind is Kind.hard and key(label.brand) in clear:
+            continue
         is_logo = label.kind is Kind.logos
         rows = (shown_as_logo if is_logo else shown).get(key(label.brand), [])
         listed = catalog is None or key(label.brand) in (with_picture if is_logo else names)
+        uncounted = hard[key(label.brand)] if label.kind is Kind.clear else []
         scored.append(
-            _brand_score(label, rows, listed, lambda spans, label=label: losses_of(label, key(label.brand), spans))
+            _brand_score(
+                label, rows, listed, uncounted, lambda spans, label=label: losses_of(label, key(label.brand), spans)
+            )
         )
     labelled, absent = ({key(b) for b in given} for given in ((x.brand for x in clip.labels), clip.absent))
     others = sorted(
@@ -272,19 +283,24 @@ def _brand_score(
     label: Label,
     rows: Sequence[Row],
     listed: bool,
+    uncounted: Sequence[tuple[float, float]],
     losses_of: Callable[[Sequence[tuple[float, float]]], tuple[Loss, ...]],
 ) -> BrandScore:
-    """The score of a label, from the exposures or detections that show its brand."""
+    """The score of a label, from the exposures or detections that show its brand.
+
+    What is reported in ``uncounted`` seconds, outside the label's own, is neither right nor wrong.
+    """
     reported = [(row["start_s"], row["end_s"]) for row in rows]
     losses = losses_of(reported)
-    wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(reported)
+    counted = minus(reported, minus(uncounted, label.intervals_s))
+    wanted_s, reported_s = union_seconds(label.intervals_s), union_seconds(counted)
     return BrandScore(
         brand=label.brand,
         kind=label.kind,
         found=bool(reported),
         labelled_s=wanted_s,
         reported_s=reported_s,
-        common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *reported]),
+        common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *counted]),
         error=(reported_s - wanted_s) / wanted_s if wanted_s else 0.0,
         timed=label.timed,
         in_catalog=listed,

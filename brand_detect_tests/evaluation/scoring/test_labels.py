@@ -52,6 +52,9 @@ def test_everything_that_a_file_may_say(path: Path) -> None:
         ({"duration_s": 0}, "a.mp4, duration_s: Input should be greater than 0", "guide"),
         ({"clear": ["Kia"]}, "a.mp4, clear: Input should be a valid dictionary", "guide"),
         ({"clear": {"Kia": {}}, "absent": ["KIA"]}, "KIA is there and that it is absent", "remove"),
+        ({"hard": {"Kia": {}, "KIA": {}}}, "lists KIA twice under hard of a.mp4", "keep one"),
+        ({"duration_s": float("inf")}, "a.mp4, duration_s: Input should be a finite number", "guide"),
+        ({"hard": {"Kia": {"intervals_s": [[0, float("nan")]]}}}, "Input should be a finite number", "guide"),
         ({"hard": {"Kia": {"intervals_s": [[3, 2]]}}}, "Kia in a.mp4 that ends before it begins", "pairs"),
     ],
 )

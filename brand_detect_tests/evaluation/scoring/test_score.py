@@ -110,6 +110,22 @@ def test_brands_found_missed_bonus_and_without_a_label() -> None:
     assert (total.recall, total.precision) == pytest.approx((1 / 2, 2 / 3))
 
 
+def test_hard_seconds_of_a_clear_brand_count_for_nothing() -> None:
+    hard = Label("KIA", Kind.hard, ((4.0, 9.0),))
+    shown = [exposure("Kia", 2.0, 4.0), exposure("Kia", 6.0, 9.5)]
+    scored = s.score(job(exposures=shown), labels(KIA, hard))
+    (found,) = scored.brands
+    assert (found.kind, found.found, scored.unlisted) == (Kind.clear, True, ())
+    assert (found.labelled_s, found.reported_s, found.common_s) == pytest.approx((3.0, 2.5, 2.0))
+    assert found.error == pytest.approx(-0.5 / 3)
+    assert sum(loss.seconds for loss in found.losses) == pytest.approx(1.0), "clear seconds alone are missing"
+    total = s.totals([scored])
+    assert (total.found, total.clear, total.bonus, total.precision) == (1, 1, 0, 1.0)
+    named = BrandCatalog("v", [Brand("kia", "Kia", aliases=("Kia Motors",))])
+    by_alias = s.score(job(exposures=shown), labels(KIA, replace(hard, brand="Kia Motors")), named)
+    assert [(b.brand, b.reported_s) for b in by_alias.brands] == [("Kia", found.reported_s)]
+
+
 @pytest.mark.parametrize(
     "brand",
     [Brand("atp-tour", "ATP Tour", aliases=("ATP",)), Brand("atp-tour", "ATP Tour", included_texts=("ATP",))],

@@ -4,6 +4,7 @@ import csv
 import gc
 import io
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ _OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 """What YAML takes for the end of a line as well."""
 _ANCHOR = re.compile(r"[\s\[{,]&\S")
 """A name that other items may refer to."""
+_ESCAPE = re.compile(r"\\u(d[89ab][\da-f]{2})\\u(d[c-f][\da-f]{2})|\\u(d[89a-f][\da-f]{2})|\\.", re.IGNORECASE)
+"""An escape in JSON, or two, for the halves of a character beyond U+FFFF, which YAML does not know."""
 
 Cell = str | list[str]
 
@@ -95,7 +98,9 @@ def entries_of(data: bytes, source: str) -> tuple[Entry, ...]:
     text = _decoded(data, source)
     if ending in ("csv", "tsv"):
         return tuple(_csv_entries(text, source))
-    if ending in ("yaml", "yml", "json"):  # JSON is YAML
+    if ending == "json":
+        return tuple(_yaml_entries(_with_whole_characters(text, source), source))
+    if ending in ("yaml", "yml"):
         return tuple(_yaml_entries(text, source))
     raise BadInput(f"The brand list {source} has an unknown format.", "name it .yaml, .yml, .json, .csv or .tsv")
 
@@ -128,6 +133,24 @@ def _decoded(data: bytes, source: str) -> str:
         raise bad(source, line, "the text is not UTF-8", "save the file as UTF-8") from e
 
 
+def _with_whole_characters(text: str, source: str) -> str:
+    """JSON that YAML can read: no character is escaped in halves."""
+
+    def whole(escape: re.Match[str]) -> str:
+        high, low, alone = escape.groups()
+        if alone:
+            line = text.count("\n", 0, escape.start()) + 1
+            raise bad(source, line, f"\\u{alone} is half a character", "write both halves, or the character itself")
+        return bytes.fromhex(high + low).decode("utf-16-be") if high else escape[0]
+
+    return _ESCAPE.sub(whole, text)
+
+
+def composed(column: str, text: str) -> str:
+    """``text`` in NFC, so that equal texts are equal; the path of a logo stays as its file is called."""
+    return text if column == "logos" else unicodedata.normalize("NFC", text)
+
+
 def _csv_entries(text: str, source: str) -> Iterator[Entry]:
     header = text.lstrip().split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
@@ -149,7 +172,7 @@ def _csv_entries(text: str, source: str) -> Iterator[Entry]:
                     f"{len(row)} cells under {len(columns)} columns",
                     'quote cells that contain the separator, and separate list items by "|"',
                 )
-            cells = {c: v.strip() for c, v in zip(columns, row, strict=False) if v.strip()}
+            cells = {c: composed(c, v.strip()) for c, v in zip(columns, row, strict=False) if v.strip()}
             yield Entry(source, begun, {c: v if c in SINGLE else _split(v, delimiter) for c, v in cells.items()})
     except csv.Error as e:
         raise bad(source, rows.line_num, f"this is not CSV ({e})", "check the quotes") from e
@@ -218,7 +241,7 @@ def _read_entries(text: str, source: str) -> Iterator[Entry]:
     for item in items_of(text, source).value:
         line = item.start_mark.line + 1
         if isinstance(item, yaml.ScalarNode):
-            yield Entry(source, line, {"name": item.value})
+            yield Entry(source, line, {"name": composed("name", item.value)})
         elif isinstance(item, yaml.MappingNode):
             yield Entry(source, line, dict(_yaml_cells(item, source)))
         else:
@@ -261,6 +284,6 @@ def _yaml_cells(item: yaml.MappingNode, source: str) -> Iterator[tuple[str, Cell
             raise bad(source, line, f"{key.value!r} is neither a text nor a list of texts", "write [one, two]")
         if key.value == "colours" and any(part.tag == NULL for part in parts):
             raise bad(source, line, "a colour is missing: # begins a comment", 'quote it: "#e30613"')
-        texts = [p.value.strip() for p in parts if p.tag != NULL and p.value.strip()]
+        texts = [composed(key.value, p.value.strip()) for p in parts if p.tag != NULL and p.value.strip()]
         if texts:
             yield key.value, texts if isinstance(value, yaml.SequenceNode) else texts[0]

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import yaml
 
-from brand_detect.catalog.entries import SINGLE, YAML_SUFFIXES, Cell, Entry, entries_of, items_of, parts_of, without_gc
+from brand_detect.catalog.entries import (
+    SINGLE,
+    YAML_SUFFIXES,
+    Cell,
+    Entry,
+    composed,
+    entries_of,
+    items_of,
+    parts_of,
+    without_gc,
+)
 from brand_detect.catalog.exemplars import exemplar_of, look_at, picture_of
 from brand_detect.catalog.source import CONTROL, IMPORTED, LOGOS, STARTER, LoadedCatalog, Place, load_catalog
 from brand_detect.domain.catalog import OWN_LIST, Brand, Exemplar
@@ -481,7 +491,13 @@ def _is_named(entry: Entry, name: str) -> bool:
 
 
 def _without_empty(cells: Cells) -> dict[str, Cell]:
-    kept = {c: v if isinstance(v, str) else [text for text in v if text.strip()] for c, v in cells.items()}
+    """``cells`` as they are read again."""
+    kept = {
+        column: composed(column, value)
+        if isinstance(value, str)
+        else [composed(column, text) for text in value if text.strip()]
+        for column, value in cells.items()
+    }
     return {column: value for column, value in kept.items() if value}
 
 

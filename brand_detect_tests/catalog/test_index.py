@@ -1,4 +1,5 @@
 import math
+import unicodedata
 from dataclasses import replace
 from itertools import pairwise
 
@@ -88,6 +89,7 @@ def names(index, text, **params):
         ("PLUSS00", "Plus500", "fuzzy"),
         ("h & m", "H&M", "exact"),
         ("华为手机", "Huawei", "alias"),
+        (unicodedata.normalize("NFD", "삼성바이오로직스"), "삼성바이오로직스", "exact"),
         ("DISNEY+", "Disney+", "exact"),
         ("Disney plus", "Disney+", "alias"),
         ("WWW.SHELL.COM", "Shell", "exact"),

@@ -1,5 +1,6 @@
 import gzip
 import json
+import unicodedata
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from brand_detect.catalog.source import COMPILED, STARTER
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.text import brand_id_of
+from brand_detect_tests.support.logos import svg, write
 
 YAML = """
 - name: Itaú
@@ -150,6 +152,36 @@ def test_text_that_is_not_utf8_is_refused_with_its_line():
         parse_catalog("name\nItaú".encode("latin-1"), "b.csv")
 
 
+@pytest.mark.parametrize(
+    ("written", "half"), [(r'"\ud83d"', "d83d"), (r'"\uDE00\ud83d"', "uDE00"), (r'"\\\ud83d x"', "d83d")]
+)
+def test_half_a_character_is_refused_with_its_line(written, half):
+    with pytest.raises(BadInput, match=rf"b\.json, line 2: \\.*{half} is half a character"):
+        parse_catalog(f'["Rolex",\n{written}]'.encode(), "b.json")
+
+
+def test_an_escaped_backslash_begins_no_character():
+    assert parse_catalog(rb'["\\ud83d\\ude00", "\\\ud83d\ude00 a"]', "b.json").brands[1].name == r"\ud83d\ude00"
+
+
+def test_decomposed_names_are_those_composed():
+    names = ["삼성", "Itaú", "ঢাকো"]
+    apart = [unicodedata.normalize("NFD", name) for name in names]
+    composed = parse_catalog(json.dumps(names).encode(), "b.json")
+    csv = "name,aliases\n" + "".join(f"{name},\n" for name in apart)
+    lists = {"b.json": json.dumps(apart), "b.yaml": "".join(f"- {name}\n" for name in apart), "b.csv": csv}
+    for name, text in lists.items():
+        assert parse_catalog(text.encode(), name) == composed
+    with pytest.raises(BadInput, match="line 2: the brand '삼성' is already on line 1"):
+        parse_catalog(f"- {names[0]}\n- {apart[0]}".encode(), "b.yaml")
+
+
+def test_the_file_of_a_logo_keeps_its_name(tmp_path):
+    logo = unicodedata.normalize("NFD", "logos/itaú.svg")
+    folder = write(tmp_path, {"brands.yaml": f"- {{name: Itaú, logos: [{logo}]}}\n", logo: svg("disc")})
+    assert load_catalog(str(folder)).catalog.n_exemplars == 1
+
+
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         load_catalog(str(tmp_path / "none.yaml"))
@@ -227,7 +259,8 @@ def test_brand_ids(name, brand_id):
 @given(st.text(max_size=20).filter(lambda name: name.isprintable() and any(c.isalnum() for c in name)))
 def test_any_name_survives_yaml_and_the_snapshot(name):
     catalog = parse_catalog(json.dumps([{"name": name}], ensure_ascii=False).encode(), "b.yaml")
-    assert [b.name for b in catalog.brands] == [name.strip()]
+    assert [b.name for b in catalog.brands] == [unicodedata.normalize("NFC", name.strip())]
+    assert parse_catalog(json.dumps([{"name": name}]).encode(), "b.json") == catalog
     assert all(b.brand_id for b in catalog.brands)
     assert catalog_from_json(catalog_to_json(catalog), catalog.version) == catalog
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def test_a_catalogue_that_the_disk_has_no_space_for_is_refused_with_the_reason(
             create_catalog(tmp_path)
     assert e.value.hint == "check its space and permissions"
     assert load_catalog(str(create_catalog(tmp_path)), ARTWORK).catalog.n_exemplars, "what was begun is no obstacle"
+
+
+def test_a_decomposed_name_is_added_to_what_has_it_composed(tmp_path: Path):
+    korean, accented = (unicodedata.normalize("NFD", name) for name in ("삼성", "Itaú"))
+    folder = write(tmp_path, {"brands.yaml": f"- {korean}\n"})
+    added = add_brand(folder, {"name": "삼성", "aliases": [accented]}, (), ARTWORK)
+    assert (added.brand.name, added.brand.aliases) == ("삼성", ("Itaú",))
+    add_brand(folder, {"name": korean, "aliases": [accented, "Galaxy"]}, (), ARTWORK)
+    assert (folder / "brands.yaml").read_text() == f"- {{name: {korean}, aliases: [Itaú, Galaxy]}}\n"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +136,7 @@ def test_another_owner_is_not_overwritten():
 
 
 LETTERS = st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"#:,-[]{}&*?|>!%@`=~")
-TEXTS = (st.text(LETTERS, max_size=12) | st.sampled_from(["null", "NULL", "on", "1e3", "---", "..."])).map(
+TEXTS = (st.text(LETTERS, max_size=12) | st.sampled_from(["null", "NULL", "on", "1e3", "---", "...", "a\x85b"])).map(
     lambda text: text.strip() if any(c.isalnum() for c in text) else f"{text}x".strip()
 )
 

@@ -1,6 +1,8 @@
 """Long lists are read once per machine: what was made of the same bytes is cached."""
 
 import os
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -93,6 +95,28 @@ def test_other_code_reads_it_again(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(source, "_READERS", b"of another release")
     with pytest.raises(AssertionError, match="read again"):
         loaded(folder)
+
+
+READS = """
+import sys
+from brand_detect.catalog import source
+own, layers = ([(text.encode(), name) for name, text in lists.items()] for lists in {lists})
+ran = set()
+sys.setprofile(lambda frame, *_: ran.add(frame.f_code.co_filename))
+source._read_lists(own, layers).to_json()
+sys.setprofile(None)
+print(*sorted(ran), sep="\\n")
+"""
+
+
+def test_all_code_that_makes_brands_is_named():
+    """With a file that is not, another version of it would take what this one has cached for its own."""
+    own = {"a.yaml": OURS, "b.json": '["Certina"]', "c.csv": "name,aliases\nTudor,Pelagos\n"}
+    read = READS.format(lists=(own, {"learned.yaml": "- {name: Rolex, owner: Wilsdorf}\n- Omega\n"}))
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    package = Path(source.__file__).parents[1]
+    ran = {Path(file) for file in done.stdout.splitlines()}
+    assert {str(file.relative_to(package)) for file in ran if file.is_relative_to(package)} == {*source._MADE_BY}
 
 
 @pytest.mark.usefixtures("unread")

@@ -4,6 +4,7 @@ import os
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,8 @@ os.environ["PYTHONPATH"] = f"{Path(sitecustomize.__file__).parent}:{os.environ.g
 
 settings.register_profile("default", deadline=None)  # other tests run beside each example
 settings.load_profile("default")
+
+CHECKOUT = Path(__file__).parents[1]
 
 Ended = tuple[int, str, str]
 """What a command comes to: exit code, stdout, stderr."""
@@ -43,6 +46,21 @@ def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
         patch.setattr(tempfile, "tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One for all test runners: the checkout's keeps the networks that are compiled, and no lists of tests."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "home"
+    (home / ".state").mkdir(parents=True, exist_ok=True)
+    (CHECKOUT / ".state" / "compiled").mkdir(mode=0o700, parents=True, exist_ok=True)
+    for kept in ("dagster.yaml", ".state/compiled"):
+        with suppress(FileExistsError):
+            (home / kept).symlink_to(CHECKOUT / kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
         yield
 
 

@@ -47,7 +47,7 @@ def marked_blocks() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """That of the pages' shells."""
-    plain = os.environ | {"DAGSTER_HOME": str(ROOT), "NO_COLOR": "1", "COLUMNS": "160"}
+    plain = os.environ | {"NO_COLOR": "1", "COLUMNS": "160"}
     with forking(tmp_path_factory.mktemp("docs"), plain) as command:
         ours = f"{command.parent}{os.pathsep}{Path(sys.executable).parent}"
         yield plain | {"PATH": f"{ours}{os.pathsep}{os.environ['PATH']}"}

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -99,6 +100,7 @@ class LexiconIndex:
         ``score`` is 1 for the name's own letters, else 1 - edits / letters of the name, where an edit that OCR
         confusion explains counts a fifth, and a letter cut off at an end of the line nine tenths.
         """
+        text = unicodedata.normalize("NFC", text)  # in which a line has its positions
         line = self._parted(line_of(text))
         candidates = [
             c

@@ -32,6 +32,8 @@ from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import brand_id_of, key_of
 
 _PLAIN = re.compile(r"\w(?:[\w &'’./-]*[\w/.])?")  # needs no quotes anywhere in YAML
+_BREAKS = str.maketrans({"\x85": r"\N", "\u2028": r"\L", "\u2029": r"\P"})
+"""Line breaks to YAML, but not to JSON."""
 _CONDITIONS = ("logo_only", "min_length", "excluded")
 """Columns that hold for all texts of a brand."""
 
@@ -524,7 +526,7 @@ def _scalar(text: str) -> str:
         raise BadInput(f"{text!r} has a control character.", "remove it")
     if _PLAIN.fullmatch(text) and text.lower() != "null":
         return text
-    return json.dumps(text, ensure_ascii=False).replace("\x85", r"\N")  # a line break to YAML
+    return json.dumps(text, ensure_ascii=False).translate(_BREAKS)
 
 
 def _value(value: Cell) -> str:

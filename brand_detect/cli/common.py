@@ -138,15 +138,15 @@ def check_writable(file: Path) -> None:
         BadInput: the file cannot be written.
     """
     folder = file.absolute().parent
-    if file.is_dir():
-        why = errno.EISDIR
-    elif not folder.is_dir():
-        why = errno.ENOENT
-    elif not os.access(file if file.exists() else folder, os.W_OK):
-        why = errno.EACCES
-    else:
-        return
-    raise BadInput(f"{file} cannot be written: {os.strerror(why)}.", "name a file in an existing folder")
+    try:
+        if file.is_dir():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not folder.is_dir():
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if not os.access(file if file.exists() else folder, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as e:
+        raise BadInput(f"{file} cannot be written: {e.strerror}.", "name a file in an existing folder") from e
 
 
 def write_page(page: Path, text: str) -> None:

@@ -31,7 +31,7 @@ class Line:
     """A normalised text.
 
     ``cuts`` holds the start of each word in ``key``, and the key's length; ``at`` maps every character of ``key`` to
-    its position in the original text.
+    its position in the original text, composed (NFC).
     """
 
     key: str
@@ -47,14 +47,14 @@ class Line:
 def line_of(text: str) -> Line:
     """Normalises ``text``: NFKD, no case, no accents; anything but letters, digits, & and + separates words.
 
-    Composed and decomposed texts give the same key. Scripts written without spaces (Han, kana, Hangul, Thai, Lao) have
+    Composed and decomposed texts give the same line. Scripts written without spaces (Han, kana, Hangul, Thai, Lao) have
     one word per character.
     """
     key: list[str] = []
     at: list[int] = []
     cuts: list[int] = []
     parted = True
-    for i, char in enumerate(text) if unicodedata.is_normalized("NFC", text) else _composed(text):
+    for i, char in enumerate(unicodedata.normalize("NFC", text)):
         plain = letters_of(char)
         for letter, alone in plain:
             if parted or alone:
@@ -65,19 +65,6 @@ def line_of(text: str) -> Line:
         if not plain and char not in _APOSTROPHES and not unicodedata.combining(char):
             parted = True
     return Line("".join(key), (*cuts, len(key)), tuple(at))
-
-
-def _composed(text: str) -> Iterator[tuple[int, str]]:
-    """The characters of ``text`` with their positions; those that NFC composes are one, at the first's position."""
-    at, char = 0, ""
-    for i, following in enumerate(text):
-        if len(both := unicodedata.normalize("NFC", char + following)) == 1:
-            char = both
-        else:
-            if char:
-                yield at, char
-            at, char = i, following
-    yield at, char
 
 
 def key_of(text: str) -> str:

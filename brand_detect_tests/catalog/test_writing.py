@@ -136,7 +136,8 @@ def test_another_owner_is_not_overwritten():
 
 
 LETTERS = st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" '\"#:,-[]{}&*?|>!%@`=~")
-TEXTS = (st.text(LETTERS, max_size=12) | st.sampled_from(["null", "NULL", "on", "1e3", "---", "...", "a\x85b"])).map(
+AWKWARD = ["null", "NULL", "on", "1e3", "---", "...", "a\x85b", "a \u2028 b", "a \u2029b"]
+TEXTS = (st.text(LETTERS, max_size=12) | st.sampled_from(AWKWARD)).map(
     lambda text: text.strip() if any(c.isalnum() for c in text) else f"{text}x".strip()
 )
 

@@ -241,6 +241,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     refused("lines", "--csv", "made", "Is a directory")
     refused("lines", "--csv", "nowhere/again.csv", "No such file or directory")
     refused("lines", "--csv", "labels.json/again.csv", "No such file or directory")
+    refused("lines", "--csv", f"{'x' * 300}.csv", "File name too long")
     refused("clips", "--out", "labels.json", "File exists")
     monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     refused("lines", "--csv", "made/lines.csv", "Permission denied")

@@ -126,7 +126,7 @@ def test_what_could_not_be_removed_is_said(
     first, last = out.splitlines()
     assert first.startswith("match: failed, match/compile_report/")
     assert last == "removed: 0 attempts, 0.0 MiB"
-    assert "1 jobs could not be pruned: match/compile_report/" in " ".join(err.split())
+    assert "Old files of 1 of the jobs stay: match/compile_report/" in " ".join(err.split())
     code, out, _ = command_line(*asked, "--json")
     [job] = json.loads(out)
     assert (code, job["attempts"], "Permission denied" in job["failed"]) == (Permanent.exit_code, [], True)

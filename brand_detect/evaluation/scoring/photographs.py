@@ -15,8 +15,8 @@ class Box(BaseModel):
 
     x: float
     y: float
-    w: float = Field(gt=0)
-    h: float = Field(gt=0)
+    w: float = Field(ge=0)
+    h: float = Field(ge=0)
 
 
 class Word(Box):

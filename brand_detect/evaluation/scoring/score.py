@@ -297,7 +297,7 @@ def _brand_score(
     return BrandScore(
         brand=label.brand,
         kind=label.kind,
-        found=bool(reported),
+        found=reported_s > 0,
         labelled_s=wanted_s,
         reported_s=reported_s,
         common_s=wanted_s + reported_s - union_seconds([*label.intervals_s, *counted]),
@@ -306,7 +306,7 @@ def _brand_score(
         in_catalog=listed,
         evidence=evidence_of(longest(rows)) if rows else None,
         losses=losses,
-        lost="" if reported else max((loss.where for loss in losses), key=FATES.index, default=""),
+        lost="" if reported_s else max((loss.where for loss in losses), key=FATES.index, default=""),
     )
 
 

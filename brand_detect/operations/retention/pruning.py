@@ -4,9 +4,10 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import takewhile
 
 import dagster as dg
 from pydantic import Field
@@ -43,7 +44,7 @@ class JobPruning:
     left: str = ""
     """Why the job is skipped; "" if it is not."""
     failed: str = ""
-    """Why no more than this was removed; "" if all was."""
+    """Why files of it stay; "" if none does."""
 
     def __bool__(self) -> bool:
         return bool(self.removal or self.abandoned)
@@ -98,7 +99,7 @@ def check(done: Iterable[JobPruning]) -> None:
     """
     failed = [job.failed for job in done if job.failed]
     if failed:
-        raise Permanent(f"{len(failed)} jobs could not be pruned: {failed[0]}", REFUSED)
+        raise Permanent(f"Old files of {len(failed)} of the jobs stay: {failed[0]}", REFUSED)
 
 
 def _carried_out(instance: dg.DagsterInstance, store: Store, planned: JobPruning) -> JobPruning:
@@ -107,32 +108,28 @@ def _carried_out(instance: dg.DagsterInstance, store: Store, planned: JobPruning
     Dagster is told of the attempts once they have no manifest and are none any more, not before: their removal may be
     refused. After a kill in between, the folder is left as one of a killed run, and Dagster is told before that goes.
     """
-    withdrawn, attempts, frames, abandoned, failed = [], [], [], [], ""
+    failures: list[str] = []
 
     def ref(attempt: Stored) -> AttemptRef:
         return AttemptRef(planned.job_id, attempt.stage, attempt.attempt)
 
-    try:
-        for attempt in planned.removal.attempts:
-            store.withdraw(ref(attempt))
-            withdrawn.append(attempt)
-    except Permanent as e:
-        failed = str(e)
-    _tell(instance, planned.job_id, [*map(ref, withdrawn), *planned.abandoned])
-    try:
-        for attempt in withdrawn:
-            store.remove(ref(attempt))
-            attempts.append(attempt)
-        for attempt in planned.removal.frames:
-            store.remove_frames(ref(attempt))
-            frames.append(attempt)
-        for folder in planned.abandoned:
-            store.remove(folder)
-            abandoned.append(folder)
-    except Permanent as e:
-        failed = failed or str(e)
+    def is_done(remove: Callable[[AttemptRef], None], ref: AttemptRef) -> bool:
+        try:
+            remove(ref)
+        except Permanent as e:
+            failures.append(str(e))
+            return False
+        return True
+
+    # the first that stays ends it, for what it was made from comes later and has to stay, too
+    attempts = [*takewhile(lambda attempt: is_done(store.withdraw, ref(attempt)), planned.removal.attempts)]
+    _tell(instance, planned.job_id, [*map(ref, attempts), *planned.abandoned])
+    for attempt in attempts:
+        is_done(store.remove, ref(attempt))
+    frames = [attempt for attempt in planned.removal.frames if is_done(store.remove_frames, ref(attempt))]
+    abandoned = [folder for folder in planned.abandoned if is_done(store.remove, folder)]
     removed = Removal(tuple(attempts), tuple(frames))
-    return replace(planned, removal=removed, abandoned=tuple(abandoned), failed=failed)
+    return replace(planned, removal=removed, abandoned=tuple(abandoned), failed="".join(failures[:1]))
 
 
 def _plan_job(

@@ -122,6 +122,8 @@ def test_hard_seconds_of_a_clear_brand_count_for_nothing() -> None:
     total = s.totals([scored])
     assert (total.found, total.clear, total.bonus, total.precision) == (1, 1, 0, 1.0)
     named = BrandCatalog("v", [Brand("kia", "Kia", aliases=("Kia Motors",))])
+    nowhere_else = s.score(job(exposures=shown[1:]), labels(KIA, replace(hard, intervals_s=((4.0, 10.0),))))
+    assert [(b.found, b.reported_s, b.error) for b in nowhere_else.brands] == [(False, 0.0, -1.0)]
     by_alias = s.score(job(exposures=shown), labels(KIA, replace(hard, brand="Kia Motors")), named)
     assert [(b.brand, b.reported_s) for b in by_alias.brands] == [("Kia", found.reported_s)]
 

@@ -215,7 +215,7 @@ def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline,
     assert (second.job_id, second.failed, second.left) == ("second", "", "")
     assert len(second.removal.attempts) > 1
     check([second])
-    with pytest.raises(Permanent, match=r"^1 jobs could not be pruned: first/.* Permission denied"):
+    with pytest.raises(Permanent, match=r"^Old files of 1 of the jobs stay: first/.* Permission denied"):
         check([first, second])
 
 
@@ -230,7 +230,7 @@ def test_what_could_not_be_removed_is_not_told_as_removed(built: Pipeline, monke
         assert told(built, "compile_report", "match") == goes
         assert told(built, "escalate_cloud", "match") == []
         config = {"keep": 1, "days": 0, "dry_run": False}
-        with pytest.raises(dg.Failure, match="1 jobs could not be pruned: match/"):
+        with pytest.raises(dg.Failure, match="Old files of 1 of the jobs stay: match/"):
             prune_job.execute_in_process(
                 run_config={"ops": {"prune_checkpoints": {"config": config}}},
                 resources={"services": built.services},
@@ -239,6 +239,20 @@ def test_what_could_not_be_removed_is_not_told_as_removed(built: Pipeline, monke
     pruned(built, ALL_BUT_THE_NEWEST)
     assert told(built, "escalate_cloud", "match") == [first.attempts["escalate_cloud"]]
     assert told(built, "compile_report", "match") == goes
+
+
+def test_a_folder_that_may_not_be_removed_holds_up_no_other(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    first, _ = copied(built, read_again)
+    refuse(monkeypatch, "remove", lambda ref: ref.stage != "compile_report")
+    [found] = pruned(built, ALL_BUT_THE_NEWEST)
+    assert "; failed, match/compile_report/" in str(found)
+    assert len(found.removal.attempts) > 1
+
+    def is_there(stage: str) -> bool:
+        return first.attempts[stage] in [ref.attempt for ref in built.services.store.folders("match", stage)]
+
+    assert (is_there("compile_report"), is_there("escalate_cloud")) == (True, False)
+    assert told(built, "compile_report", "match") == [first.attempts["compile_report"]]
 
 
 @pytest.mark.parametrize("killed_at", ["_tell", "remove"])

@@ -270,15 +270,21 @@ def test_a_jobs_own_video_is_no_copy_of_itself(
     assert Path(first["video_uri"]).read_bytes() == clip
 
 
-def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_path: Path):
-    with pipeline(tmp_path) as built:
-        clip = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
+def sent_copy(dagster: ScriptedClient, folder: Path) -> tuple[TestClient, Path, str]:
+    """An upload of which all parts arrived, of the video of a job: the service, the job's file and the upload's id."""
+    with pipeline(folder) as built:
+        clip = two_shot_clip(folder / "match.mp4", seconds=2.0)
         built.runner.submit(str(clip), job_id="final")
-    http, data = service(dagster, tmp_path), clip.read_bytes()
+    http, data = service(dagster, folder), clip.read_bytes()
     upload_id = begin(http, "x.mp4", len(data)).json()["upload_id"]
     part(http, upload_id, 0, data)
+    return http, clip, upload_id
+
+
+def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_path: Path):
+    http, clip, upload_id = sent_copy(dagster, tmp_path)
     first = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)
-    assert http.get(f"/uploads/{upload_id}").json()["offset"] == len(data)
+    assert http.get(f"/uploads/{upload_id}").json()["offset"] == clip.stat().st_size
     again = service(dagster, tmp_path).post(f"/uploads/{upload_id}/finish", headers=MEANT)
     assert (again.status_code, again.json()) == (200, first.json())
     clip.unlink()
@@ -289,12 +295,7 @@ def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_pa
 def test_two_requests_to_finish_at_once_get_the_same_answer(
     dagster: ScriptedClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    with pipeline(tmp_path) as built:
-        clip = two_shot_clip(tmp_path / "match.mp4", seconds=2.0)
-        built.runner.submit(str(clip), job_id="final")
-    http, data = service(dagster, tmp_path), clip.read_bytes()
-    upload_id = begin(http, "x.mp4", len(data)).json()["upload_id"]
-    part(http, upload_id, 0, data)
+    http, clip, upload_id = sent_copy(dagster, tmp_path)
     found, others = Uploads.find, [service(dagster, tmp_path)]
     answers: list[Response] = []
 

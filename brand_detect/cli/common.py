@@ -53,6 +53,13 @@ class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _in_words(super().get_params(ctx))
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.Abort:  # Ctrl-C at a question, which Typer ends with 1; elsewhere it ends with 130 itself
+            err.print()
+            raise typer.Exit(130) from None
+
 
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:

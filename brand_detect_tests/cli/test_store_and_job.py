@@ -1,5 +1,6 @@
 """Prune, pin, rebuild and delete as a user meets them."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -188,6 +189,25 @@ def test_a_deletion_that_is_declined_removes_nothing(
     answering(False, monkeypatch)
     code, out, err = command_line("job", "delete", "match")
     assert (code, out, "nothing is deleted" in err.splitlines()) == (0, "", True), "to answer no is no failure"
+    assert (kept / "store" / "match").exists()
+
+
+class Stopping(io.StringIO):
+    """A terminal at which somebody presses Ctrl-C instead of answering."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, size: int | None = -1, /) -> str:  # noqa: ARG002
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_a_question_is_told_from_a_fault(
+    kept: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin", Stopping())
+    code, out, _ = command_line("job", "delete", "match")
+    assert (code, out.strip()) == (130, "")
     assert (kept / "store" / "match").exists()
 
 

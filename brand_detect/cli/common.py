@@ -56,9 +56,11 @@ class _Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except typer.Abort:  # Ctrl-C at a question, which Typer ends with 1; elsewhere it ends with 130 itself
+        except typer.Abort as e:  # Typer's for Ctrl-C and for the end of the input, at a question; it would exit with 1
             err.print()
-            raise typer.Exit(130) from None
+            if isinstance(e.__context__, KeyboardInterrupt):
+                raise typer.Exit(130) from None
+            raise BadInput("The input ended before the question was answered.", "answer it at a terminal") from None
 
 
 class _Group(TyperGroup):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.storage import store
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -193,21 +193,36 @@ def test_a_deletion_that_is_declined_removes_nothing(
 
 
 class Stopping(io.StringIO):
-    """A terminal at which somebody presses Ctrl-C instead of answering."""
+    """A terminal at which somebody presses a key instead of answering: Ctrl-C, or Ctrl-D, which ends the input."""
+
+    def __init__(self, pressed: type[BaseException]) -> None:
+        super().__init__()
+        self.pressed = pressed
 
     def isatty(self) -> bool:
         return True
 
-    def readline(self, size: int | None = -1, /) -> str:  # noqa: ARG002
-        raise KeyboardInterrupt
+    def readline(self, _: int | None = -1, /) -> str:
+        raise self.pressed
 
 
-def test_ctrl_c_at_a_question_is_told_from_a_fault(
-    kept: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("pressed", "code", "said"),
+    [(KeyboardInterrupt, 130, ""), (EOFError, BadInput.exit_code, "The input ended before the question was answered.")],
+)
+def test_a_question_that_is_not_answered_is_no_fault_of_the_program(
+    kept: Path,
+    command_line: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    pressed: type[BaseException],
+    code: int,
+    said: str,
 ):
-    monkeypatch.setattr("sys.stdin", Stopping())
-    code, out, _ = command_line("job", "delete", "match")
-    assert (code, out.strip()) == (130, "")
+    monkeypatch.setattr("sys.stdin", Stopping(pressed))
+    ended, out, err = command_line("job", "delete", "match")
+    assert (ended, out.strip()) == (code, "")
+    assert said in err
+    assert "Aborted" not in err
     assert (kept / "store" / "match").exists()
 
 

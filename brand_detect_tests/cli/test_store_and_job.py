@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from brand_detect.cli.common import err as terminal
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.storage import store
 from brand_detect.storage.attempts import AttemptRef
@@ -177,6 +178,7 @@ def answering(answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def confirm(question: str, **_: object) -> bool:
         assert question == "Delete match for good?"
+        assert terminal._live_stack == [], "progress would be drawn over the question"
         return answer
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)

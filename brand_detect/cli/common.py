@@ -60,7 +60,8 @@ class _Command(TyperCommand):
             err.print()
             if isinstance(e.__context__, KeyboardInterrupt):
                 raise typer.Exit(130) from None
-            raise BadInput("The input ended before the question was answered.", "answer it at a terminal") from None
+            hint = "earlier answers are kept; --help lists options that need no answer"
+            raise BadInput("The input ended before the question was answered.", hint) from None
 
 
 class _Group(TyperGroup):

@@ -157,6 +157,11 @@ def test_the_named_brand_is_found_on_replay(learning: Learning):
     assert "Acme" in report.brands["brand"].to_pylist()
 
 
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     ("typed", "left", "names"),
     [
@@ -171,14 +176,19 @@ def test_the_named_brand_is_found_on_replay(learning: Learning):
 def test_a_person_is_asked_about_each(
     learning: Learning, monkeypatch: pytest.MonkeyPatch, typed: str, left: list[str], names: list[str]
 ):
-    class Terminal(StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setattr("sys.stdin", Terminal(typed))
     assert learning.call("catalog", "review")[0] == 0
     assert sorted(learning.brands()) == names
     assert learning.open() == left
+
+
+@pytest.mark.parametrize("typed", ["", "r\n"])
+def test_input_that_ends_at_a_question_decides_nothing(learning: Learning, monkeypatch: pytest.MonkeyPatch, typed: str):
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    code, _, said = learning.call("catalog", "review")
+    assert code == BadInput.exit_code
+    assert "The input ended before the question was answered." in said
+    assert learning.open() == ["ACME WIDGETS"]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_one_process_per_step_gives_the_same(tmp_path: Path, clean_environment: 
     assert set(report.upstream.values()) - {report.upstream["brand_catalog"]} == {report.attempt}
 
 
+@pytest.mark.slow
 def test_two_jobs_at_once_do_not_meet(tmp_path: Path):
     clips = [two_shot_clip(tmp_path / f"{name}.mp4", seconds) for name, seconds in (("a", 4.0), ("b", 6.0))]
     asked = [

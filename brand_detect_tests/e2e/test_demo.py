@@ -25,11 +25,14 @@ SHORT = Scenario(seconds=10, fps=10, boards=7, brands=("Eurosport", "Emirates", 
 
 
 @pytest.mark.parametrize(
-    ("scenario", "stricter_confidence"),
-    [pytest.param(SHORT, 0.9998, id="short"), pytest.param(Scenario(), 0.999, id="make demo", marks=pytest.mark.slow)],
+    ("scenario", "stricter_confidence", "left_out"),
+    [
+        pytest.param(SHORT, 0.9998, 1, id="short"),
+        pytest.param(Scenario(), 0.999, None, id="make demo", marks=pytest.mark.slow),
+    ],
 )
 def test_the_brands_are_found_and_a_replay_does_not_look_again(
-    tmp_path: Path, scenario: Scenario, stricter_confidence: float
+    tmp_path: Path, scenario: Scenario, stricter_confidence: float, left_out: int | None
 ):
     clip = tmp_path / "sample.mp4"
     sample_once(clip, scenario)
@@ -47,7 +50,7 @@ def test_the_brands_are_found_and_a_replay_does_not_look_again(
         within = [abs(b.error) for b in scored.brands if b.kind is Kind.clear]
         assert sum(within) / len(within) < 0.2
 
-        clear = [b.brand for b in scored.brands if b.kind is Kind.clear]
+        clear = [b.brand for b in scored.brands if b.kind is Kind.clear][:left_out]
         assert [out.brand for out in leave_one_out(catalog, clear, matching(payloads, catalog)) if not out.passed] == []
 
         clip.unlink()  # nothing below match_brands may look at the video

@@ -5,6 +5,7 @@ import shutil
 from typing import Any
 
 import dagster as dg
+import pytest
 import sqlalchemy as db
 
 from brand_detect.domain.contracts.compile_report import Report
@@ -39,6 +40,7 @@ def lose_the_database(place: Place) -> None:
         shutil.rmtree(place.folder / folder)
 
 
+@pytest.mark.slow
 def test_a_job_and_its_replay_survive_the_loss_of_the_database(place: Place):
     where = {"store_root": place.store_root, "media_roots": place.media_roots}
     with pipeline(place.folder, **where, kept=True) as built:

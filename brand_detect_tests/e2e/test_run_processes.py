@@ -424,6 +424,7 @@ def test_two_replays_of_one_job_wait_for_each_other(stack: Stack, job: str):
     assert cloud.upstream["detect_objects"] == f"{first.run_id}-0"
 
 
+@pytest.mark.slow
 def test_a_replay_that_is_killed_as_it_starts_goes_on_though_another_one_waits(stack: Stack, job: str):
     """Dagster counts all runs of a job that hang together as retries of the first one."""
     with stack.client() as client:

@@ -661,6 +661,7 @@ def test_a_delayed_retry_is_held_and_let_go_when_due(served: Served):
     client.cancel(later.run_id)
 
 
+@pytest.mark.slow
 def test_held_retries_survive_a_kill_of_everything(served: Served, place: Place):
     """One is due hours later and held all the time, one falls due meanwhile and is done; the service says 503."""
     client, stack = served.client, served.stack

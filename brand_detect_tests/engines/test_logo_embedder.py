@@ -56,6 +56,7 @@ def test_openvino_embeds_as_torch_does(embedder: BuiltInLogoEmbedder, monkeypatc
     assert vectors == pytest.approx(on_torch.encode(crops), abs=0.005)
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_once_and_in_a_process_of_its_own(tmp_path: Path):
     """For the cache of compiled networks; it tells nobody that OpenVINO is imported."""
     script = """

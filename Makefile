@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One more than CI has cores: tests through a real Dagster wait for it at times. With four, all took a fifth longer.
+# One more than CI has cores: tests through a real Dagster wait for it at times. Each more collects all tests once more.
 TEST_WORKERS ?= 3
 # Dagster reads dagster.yaml from this folder and writes to its subfolder .state.
 export DAGSTER_HOME ?= $(CURDIR)

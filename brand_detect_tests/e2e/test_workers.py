@@ -58,7 +58,8 @@ def check_once(made: Site, runs: list[Run]) -> None:
 
 def test_a_job_runs_on_a_machine_that_sees_nothing_of_the_centre(crowded: Callable):
     with crowded("only") as made, made.fleet.client() as client:
-        [run] = [client.wait(run.run_id, END_S) for run in submit(client, made, "alone")]
+        [submitted] = submit(client, made, "alone")
+        run = client.wait(submitted.run_id, END_S)
         assert [row["brand"] for row in client.report("alone").brands] == ["Rolex"]
         check_once(made, [run])
     printed = {path.parts[-3] for path in (made.store.parent / "brand-detect-logs").rglob("*.err")}

@@ -1,4 +1,4 @@
-"""A kill in the middle of a write on each kind of storage; several processes on one store."""
+"""A kill in the middle of a write on each kind of storage; under ``make test-slow`` several processes on one store."""
 
 import json
 import subprocess

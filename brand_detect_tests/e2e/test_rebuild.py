@@ -1,4 +1,5 @@
-"""A job and its replay, and then the database is lost: the store brings both back, and replays go on from them."""
+"""A job and its replay, and then the database is lost: the store brings both back, and replays go on from them. Under
+``make test-slow``; the operation itself is tested on one disk."""
 
 import os
 import shutil

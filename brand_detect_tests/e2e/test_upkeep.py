@@ -15,7 +15,6 @@ from brand_detect_tests.e2e.conftest import Place
 from brand_detect_tests.support.pipeline import pipeline, silent
 
 
-@pytest.mark.slow
 def test_old_attempts_pictures_and_at_last_the_job_go(place: Place):
     with pipeline(place.folder, store_root=place.store_root, media_roots=place.media_roots, kept=True) as built:
         store, instance, job_id = built.services.store, built.instance, place.job_id

@@ -47,7 +47,7 @@ class Blobs:
 
     def exists(self, path: str) -> bool:
         with explained(f"{self.uri(path)} could not be looked up"):
-            return self.fs.exists(self._at(path))
+            return self._is_at(self._at(path))
 
     def names(self, folder: str) -> list[str]:
         """Sorted names of a folder's entries, without hidden files, which are other writers' drafts."""
@@ -139,7 +139,7 @@ class Blobs:
         """Remove a folder and its contents; tolerates concurrent removal by another process."""
         path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be removed"), suppress(FileNotFoundError):
-            if self.fs.exists(path):
+            if self._is_at(path):
                 self.fs.rm(path, recursive=True)
             # S3 says which files it refused to remove in an answer that s3fs takes for success
             if not isinstance(self.fs, LocalFileSystem) and (left := self.fs.find(path)):
@@ -184,6 +184,17 @@ class Blobs:
     def _at(self, path: str) -> str:
         return f"{self._base}/{path}"
 
+    def _is_at(self, path: str) -> bool:
+        try:  # fsspec's own ``exists`` takes every fault of a disk for an absence
+            self.fs.info(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as e:
+            if e.errno == errno.ENAMETOOLONG:
+                return False
+            raise
+        return True
+
     def _infos(self, folder: str) -> Collection[Mapping[str, Any]]:
         """What the file system knows of each file in a folder and its subfolders."""
         return self.fs.find(self._at(folder), detail=True).values()
@@ -192,7 +203,7 @@ class Blobs:
         try:
             self.fs.pipe_file(path, data, mode="create")
         except OSError as e:
-            if not isinstance(e, FileExistsError) and self.fs.exists(path):  # s3fs reports a failed condition as EINVAL
+            if not isinstance(e, FileExistsError) and self._is_at(path):  # s3fs reports a failed condition as EINVAL
                 raise FileExistsError(path) from e
             raise
 

@@ -2,12 +2,13 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import Permanent, Transient
 from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.faults import Missing
 
@@ -32,6 +33,22 @@ def test_what_is_created_is_there_once_and_as_a_whole(either: Blobs):
     assert either.read("a/b.json", 1, 3) == b"ir"
     assert either.exists("a/b.json")
     assert either.is_there()
+
+
+def test_what_cannot_be_looked_up_is_not_taken_for_missing(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
+    blobs.create("a/manifest.json", b"{}")
+    assert not blobs.exists("a/b.json")
+    assert not blobs.exists("a/manifest.json/below a file")
+    assert not blobs.exists(f"a/{'b' * 300}")
+
+    def fails(path: str, **_: object):
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    monkeypatch.setattr(os, "stat", fails)
+    with pytest.raises(Transient, match="could not be looked up"):
+        blobs.exists("a/manifest.json")
+    with pytest.raises(Transient, match="could not be removed"):
+        blobs.remove_folder("a")
 
 
 def test_what_is_put_takes_the_place_of_what_was_there(either: Blobs, tmp_path: Path):

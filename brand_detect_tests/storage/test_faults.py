@@ -44,7 +44,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise botocore.exceptions.NoCredentialsError
 
-    for call in ("exists", "ls", "cat_file", "pipe_file", "_open", "open"):
+    for call in ("info", "ls", "cat_file", "pipe_file", "_open", "open"):
         monkeypatch.setattr(MemoryFileSystem, call, fail)
 
 

@@ -159,6 +159,8 @@ class _Tracks:
         middle = self._first + self._last  # twice the place of each track's median
         self._height = (heights[middle // 2] + heights[(middle + 1) // 2]) / 2
         self._camera, self._frame = _Camera(detected.camera_motion), own["frame"].to_numpy()
+        texts = np.flatnonzero(self._is_text)
+        self._texts = texts[np.argsort(self._frame[texts], kind="stable")]
         self._at = np.array([self._camera.row_of.get(frame, NOTHING) for frame in self._frame.tolist()], np.intp)
         widths = sizes_of(frames, self._frame[self._first])[:, 0]
         self._least = np.maximum(MOVED * self._height, MOVED_FRAC * widths)  # px that tell anything
@@ -204,11 +206,14 @@ class _Tracks:
         told = np.where(is_one, self._told(last, first, before), NOTHING)
         there, back = self._moved(last, first), self._moved(first, last)
         way = np.hypot(*(self._quads[first] - there).mean(axis=1).T)
-        for pair in np.flatnonzero(told == MOTIONS.index(Motion.moving)):
-            begun = self._texts(first[pair], self._frame[self._first] > self._frame[last[pair]])
-            ended = self._texts(last[pair], self._frame[self._last] < self._frame[first[pair]])
-            is_swap = _in_place(there[pair], begun).any() and _in_place(back[pair], ended).any()
-            if is_swap or way[pair] > FASTEST * self._height[before[pair]]:
+        moving = MOTIONS.index(Motion.moving)
+        told[(told == moving) & (way > FASTEST * self._height[before])] = NOTHING
+        begins, ends = self._frame[self._first], self._frame[self._last]
+        for pair in np.flatnonzero(told == moving):
+            then, now = self._frame[last[pair]], self._frame[first[pair]]
+            went, came = self._texts_on(then), self._texts_on(now)
+            ended, begun = went[ends[self._track[went]] < now], came[begins[self._track[came]] > then]
+            if _in_place(there[pair], self._quads[begun]).any() and _in_place(back[pair], self._quads[ended]).any():
                 told[pair] = NOTHING
         return told
 
@@ -250,9 +255,9 @@ class _Tracks:
         }
         return np.select([*cases.values()], [*cases], NOTHING)
 
-    def _texts(self, row: int, wanted: Bools) -> Floats:
-        """The quads of the ``wanted`` tracks' texts on the keyframe of ``row``."""
-        return self._quads[(self._frame == self._frame[row]) & self._is_text & wanted[self._track]]
+    def _texts_on(self, frame: int) -> Ints:
+        """The rows of the texts on a keyframe."""
+        return self._texts[slice(*np.searchsorted(self._frame[self._texts], (frame, frame + 1)))]
 
 
 def _in_place(a: Floats, b: Floats) -> Bools:

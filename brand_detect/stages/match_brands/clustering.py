@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 from brand_detect.domain.contracts.verdicts import Cluster, Reason
 from brand_detect.domain.hashes import ALIKE_BITS
 from brand_detect.domain.tables import content_id, places
-from brand_detect.domain.text import NearIndex, fold, key_of
+from brand_detect.domain.text import NearIndex, fold, is_word, key_of
 from brand_detect.stages.neighbours import contains, related_tracks
 from brand_detect.stages.regions import Floats, Ints, RegionColumns
 from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
@@ -58,9 +58,13 @@ def tracks_to_list(
 
 
 def _may_be_a_name(text: str, min_letters: int) -> bool:
-    """Whether ``text`` may be a name: it has enough letters and is no number, clock or score."""
+    """Whether ``text`` may be a name: it has enough letters and is no number, clock or score.
+
+    Beside no digit, a letter that is a word of its own counts twice: 华为 may be one, 3月5日 is a day.
+    """
     key = key_of(text)
-    letters, digits = sum(c.isalpha() for c in key), sum(c.isdigit() for c in key)
+    digits = sum(c.isdigit() for c in key)
+    letters = sum(1 + (not digits and is_word(c)) for c in key if c.isalpha())
     if letters < max(min_letters, digits):
         return False
     words = re.findall(r"[^\W\d_]+", text)  # none if symbols stand for letters: № ㎏

@@ -28,13 +28,15 @@ def test_rank_is_seconds_times_area():
     assert result.unresolved["rank"].to_pylist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("word", ["12:45", "6-4 3-6", "2023", "AB", "ARS 2-1 CHE", "45' 1", "+++", "12 KM", "㎏㎏ 2-1"])
+@pytest.mark.parametrize(
+    "word", ["12:45", "6-4 3-6", "2023", "AB", "ARS 2-1 CHE", "45' 1", "+++", "12 KM", "㎏㎏ 2-1", "口", "3月5日"]
+)
 def test_numbers_clocks_scores_and_scraps_are_counted_not_listed(word):
     result = match([region(0, "a")], {"a": word})
     assert (result.unresolved.num_rows, result.stats["not_listed"]) == (0, 1)
 
 
-@pytest.mark.parametrize("word", ["ABC", "X5 MOTORS", "KNIGHTBRIDGE 2-1", "华为手机", "1XWIN"])
+@pytest.mark.parametrize("word", ["ABC", "X5 MOTORS", "KNIGHTBRIDGE 2-1", "华为手机", "华为", "현대", "1XWIN"])
 def test_what_may_be_a_name_is_listed(word):
     assert open_texts(match([region(0, "a")], {"a": word})) == [word]
 

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from brand_detect.domain.contracts.compile_report import Report
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.job import JobRequest, check_job_id
 from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.protocols import Progress
@@ -56,21 +56,36 @@ def portfolio_of(
 ) -> Portfolio:
     """Totals over ``jobs`` (default: all) but those of ``without``, submitted from the day ``since`` to ``until``.
 
-    Each job counts with its newest report whose blocking checks passed; a job without one is left out.
+    Each job counts with its newest report whose blocking checks passed; a job without one is left out, and so is one
+    whose report is damaged, with a note.
 
     Raises:
         BadInput: a day is malformed, or one of ``jobs`` has no report.
+        Permanent: the report of one of ``jobs`` is damaged.
     """
     first, last = _day(since, "since"), _day(until, "until")
     wanted = list(dict.fromkeys(jobs)) or reports.store.jobs()
-    entries = []
-    for n, (job_id, entry) in enumerate(zip(wanted, concurrently(reports.of, wanted), strict=True), 1):
+    entries, damaged = [], []
+
+    def look(job_id: str) -> Entry | Permanent | None:
+        try:
+            return reports.of(job_id)
+        except Permanent as e:
+            return e
+
+    for n, (job_id, entry) in enumerate(zip(wanted, concurrently(look, wanted), strict=True), 1):
         progress(n, len(wanted), "jobs")
         if entry is None and jobs and job_id not in without:
             raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
-        if entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
+        if isinstance(entry, Permanent):
+            if job_id in without:
+                continue
+            if jobs:
+                raise entry
+            damaged.append(f"{job_id} is left out: {entry}")
+        elif entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
             entries.append(entry)
-    return summed(entries, since, until, frozenset(without))
+    return summed(entries, since, until, frozenset(without), damaged)
 
 
 def documents(whole: Portfolio) -> dict[str, bytes]:

@@ -115,16 +115,21 @@ TOTALS = """
 """
 
 
-def portfolio(entries: Iterable[Entry], since: str = "", until: str = "", without: Collection[str] = ()) -> Portfolio:
-    """Totals over ``entries`` but for the jobs ``without``; of jobs whose ranges of one video overlap, the one with the
-    newest report counts."""
+def portfolio(
+    entries: Iterable[Entry],
+    since: str = "",
+    until: str = "",
+    without: Collection[str] = (),
+    notes: Iterable[str] = (),
+) -> Portfolio:
+    """Totals over ``entries`` but for the jobs ``without``, with ``notes`` on others; of jobs whose ranges of one video
+    overlap, the one with the newest report counts."""
     ordered = sorted(entries, key=lambda e: (e.submitted, e.request.job_id))
-    newest, notes = _without_overlaps(ordered)
+    newest, overlaps = _without_overlaps(ordered)
     newest.sort(key=lambda e: (e.submitted, e.request.job_id))
     left_out = [e for e in newest if e.request.job_id in without]
     newest = [e for e in newest if e.request.job_id not in without]
     currencies = sorted({e.currency for e in newest if e.currency})
-    notes += _notes(newest, currencies)
     rows = _totals(newest)
     if len(currencies) > 1:
         for row in rows:
@@ -137,7 +142,7 @@ def portfolio(entries: Iterable[Entry], since: str = "", until: str = "", withou
         brands=tuple(BrandSum(**row) for row in rows),
         jobs=tuple(_job(e) for e in newest),
         left_out=tuple(_job(e) for e in left_out),
-        notes=tuple(notes),
+        notes=(*notes, *overlaps, *_notes(newest, currencies)),
     )
 
 

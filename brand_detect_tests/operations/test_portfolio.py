@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from brand_detect.domain.errors import BadInput
+from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import PORTFOLIO
 from brand_detect.operations.portfolio import NewestReports, portfolio_of
 from brand_detect.report.portfolio import Portfolio
@@ -65,6 +65,20 @@ def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, tmp_path: P
     reseal(tmp_path / "store" / "two" / "compile_report" / first, checks=[failed])
     with pytest.raises(BadInput, match="two has no report"):
         portfolio_of(NewestReports(Reports(store)), silent, ["two"])
+
+
+def test_a_damaged_report_is_left_out_with_a_note(built: Pipeline, tmp_path: Path):
+    shutil.copytree(built.services.store.root, tmp_path / "store")
+    reports = Reports(Store(str(tmp_path / "store")))
+    made = reports.find("two")
+    (tmp_path / "store" / "two" / "compile_report" / made.attempt / "brands.parquet").write_bytes(b"damaged")
+    found = portfolio_of(NewestReports(reports), silent)
+    assert [job.job_id for job in found.jobs] == ["one"]
+    assert [note for note in found.notes if note.startswith("two is left out: ")]
+    without = portfolio_of(NewestReports(reports), silent, without=["two"])
+    assert ([job.job_id for job in without.jobs], without.notes) == (["one"], ())
+    with pytest.raises(Permanent):
+        portfolio_of(NewestReports(reports), silent, ["one", "two"])
 
 
 @pytest.mark.parametrize(

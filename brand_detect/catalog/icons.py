@@ -10,7 +10,7 @@ from rapidfuzz import fuzz, process
 
 from brand_detect.catalog.entries import Cell, entries_of
 from brand_detect.catalog.source import ICONS, IMPORTED, is_everyday, load_catalog
-from brand_detect.catalog.writing import begun, entry_text, replace_file
+from brand_detect.catalog.writing import alone, begun, entry_text, replace_file
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.protocols import Artwork
 from brand_detect.domain.text import key_of
@@ -40,12 +40,21 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
     imported in bulk, everyday and short names are never matched in texts, and all others only as a whole line.
 
     Raises:
-        BadInput: the extra is not installed, or a name has no icon.
+        BadInput: the extra is not installed, a name has no icon, or the folder cannot be written to.
     """
     icons = packaged_icons()
     chosen = [_named(icons, name) for name in names] if names else icons
-    titles = Counter(key_of(icon.title) for icon in icons)
     folder = begun(path)
+    with alone(folder):
+        try:
+            return _imported(path, folder, chosen, artwork, is_bulk=not names)
+        except OSError as e:
+            what = f"{e.filename or folder} cannot be written: {e.strerror}."
+            raise BadInput(what, "check its space and permissions") from e
+
+
+def _imported(path: Path, folder: Path, chosen: "Sequence[Icon]", artwork: Artwork, *, is_bulk: bool) -> Imported:
+    titles = Counter(key_of(icon.title) for icon in packaged_icons())
     file = folder / IMPORTED
     entries: dict[str, dict[str, Cell]] = {}
     if file.exists():
@@ -61,10 +70,10 @@ def import_icons(path: Path, names: Sequence[str], artwork: Artwork) -> Imported
             "name": name,
             "logos": [f"{ICONS}/{icon.slug}.svg"],
             "colours": [f"#{icon.hex.lower()}"],
-            **(_caution(name) if not names else {}),
+            **(_caution(name) if is_bulk else {}),
         }
         known = entries.get(key_of(name), {})
-        entries[key_of(name)] = {**fresh, **{c: v for c, v in known.items() if not names or c != "packaged"}}
+        entries[key_of(name)] = {**fresh, **{c: v for c, v in known.items() if is_bulk or c != "packaged"}}
     text = HEADER + "".join(entry_text(cells) for _, cells in sorted(entries.items()))
     load_catalog(str(path), artwork, {file: text.encode()})
     replace_file(file, text.encode())

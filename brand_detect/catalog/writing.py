@@ -121,7 +121,7 @@ def add_brand(path: Path, cells: Cells, pictures: Sequence[Picture], artwork: Ar
     """
     for picture in pictures:
         picture.look_at(artwork)
-    with _alone(begun(path)), without_gc():
+    with alone(begun(path)), without_gc():
         return _added(path, cells, pictures, artwork, layer)
 
 
@@ -173,7 +173,7 @@ def merge_brands(path: Path, name: str, into: str, artwork: Artwork) -> Merged:
         BadInput: one of them is not on the list, they are one or match texts differently, or a list cannot be edited;
             nothing is written.
     """
-    with _alone(begun(path)), without_gc():
+    with alone(begun(path)), without_gc():
         before = load_catalog(str(path), artwork)
         one, other = (_brand_of(before, text) for text in (name, into))
         if one.brand_id == other.brand_id:
@@ -213,7 +213,7 @@ def exclude_brand(path: Path, name: str, artwork: Artwork, *, excluded: bool) ->
     Raises:
         BadInput: there is no such brand, or its list cannot be edited; nothing is written.
     """
-    with _alone(begun(path)), without_gc():
+    with alone(begun(path)), without_gc():
         brand = _brand_of(load_catalog(str(path), artwork), name)
         if brand.excluded == excluded:
             return brand
@@ -388,7 +388,7 @@ def replace_file(file: Path, data: bytes) -> None:
 
 def begun(path: Path) -> Path:
     """The folder of the catalogue at ``path``, a list or a folder; created if missing."""
-    folder = path.parent if path.is_file() or path.suffix else path
+    folder = path if path.is_dir() or not path.suffix else path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -397,7 +397,7 @@ def begun(path: Path) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """No other process or thread changes the catalogue in this folder meanwhile."""
     opened = os.open(folder, os.O_RDONLY)
     try:
@@ -447,7 +447,7 @@ def _editable(file: Path, name: str) -> Path:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode() if file.exists() else ""
+        return file.read_bytes().decode("utf-8-sig") if file.exists() else ""
     except UnicodeDecodeError as e:
         raise BadInput(f"{file} is not UTF-8.", "save the file as UTF-8") from e
 

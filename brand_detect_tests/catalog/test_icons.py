@@ -54,6 +54,19 @@ def test_what_was_imported_before_and_changed_by_hand_stays(tmp_path: Path):
     assert brands(tmp_path / "mine")["Nike"].aliases == ("Swoosh",)
 
 
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path):
+    folder = write(tmp_path / "season.2026", {"brands.yaml": "- Rolex\n"})
+    assert import_icons(folder, ["nike"], ARTWORK).file == folder / IMPORTED
+    assert list(brands(folder)) == ["Nike", "Rolex"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_takes_no_icons_is_refused(tmp_path: Path):
+    folder = write(tmp_path / "mine", {"brands.yaml": "- Rolex\n", "logos": "a file"})
+    with pytest.raises(BadInput, match="logos/simple-icons cannot be written: Not a directory"):
+        import_icons(folder, ["nike"], ARTWORK)
+
+
 def test_a_packaged_logo_that_is_asked_for_by_name_is_the_users_own(tmp_path: Path, few: list[str]):  # noqa: ARG001
     layer = "- {name: Nike, logos: [logos/simple-icons/nike.svg], packaged: true}\n"
     [nike] = [icon for icon in packaged_icons() if icon.slug == "nike"]

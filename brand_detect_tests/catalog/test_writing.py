@@ -221,6 +221,14 @@ def test_a_brand_of_a_layer_is_written_beside_the_users_own_list(tmp_path: Path,
     assert (folder / "brands.yaml").read_text() == "- Acme\n"
 
 
+def test_a_list_that_begins_with_a_byte_order_mark_is_edited(tmp_path: Path):
+    file = tmp_path / "brands.yaml"
+    file.write_bytes(b"\xef\xbb\xbf- Rolex\n- {name: Sky}\n")
+    add(file, "Rolex", aliases=["Datejust"])
+    assert exclude_brand(file, "Sky", ARTWORK, excluded=True).excluded
+    assert {b.name: b.aliases for b in load_catalog(str(file)).catalog.brands} == {"Rolex": ("Datejust",), "Sky": ()}
+
+
 def test_a_list_behind_a_link_stays_behind_it_and_keeps_its_mode(tmp_path: Path):
     (tmp_path / "real.yaml").write_text("- Rolex\n")
     (tmp_path / "real.yaml").chmod(0o640)

@@ -56,7 +56,7 @@ app = Commands(
 
     Exit codes: 0 done, 1 a fault in the program, 2 wrong usage, 3 bad input,
     4 failed for good, 5 failed but may pass, 6 something was found (problems,
-    catalog check, store verify), 130 stopped by Ctrl-C or SIGTERM.
+    catalog check, store verify, store rebuild), 130 stopped by Ctrl-C or SIGTERM.
     BRAND_DETECT_TRACEBACK=1 shows where an error came from."""
 )
 for panel, commands in PANELS.items():

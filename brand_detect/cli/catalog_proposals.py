@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +63,7 @@ def review(
         for proposal in [_chosen(found, wanted) for wanted in reject or ()]:
             _reject(proposals, proposal)
         if accept:
-            _accept(store, _chosen(found, accept), name, catalog)
+            _accept(store, _chosen(found, accept), name, of_ones_own(catalog))
     elif as_json:
         out.print_json(data=[{**asdict(o), "proposal": o.proposal.model_dump(mode="json")} for o in found])
     elif only_list or not found or not sys.stdin.isatty():
@@ -91,6 +92,9 @@ def name(
     from brand_detect.storage.attempts import AttemptRef
     from brand_detect.storage.reports import Reports
 
+    if not name.strip():
+        raise BadInput("The brand has no name.", "give one as the last argument")
+    own = of_ones_own(catalog)
     store = _store()
     made = Reports(store).find(job_id)
     report = store.load(AttemptRef(job_id, made.stage, made.attempt))
@@ -101,7 +105,7 @@ def name(
         raise BadInput(f"{len(matching)} unresolved clusters of {job_id} begin with {cluster!r}.", hint)
     proposal = proposal_of(matching[0], job_id, made.upstream[Stage.extract_frames], name.strip(), "person")
     _proposals(store).add(proposal)
-    _accept(store, proposal, name, catalog)
+    _accept(store, proposal, name, own)
     err.print(f"to see it in the report: brand-detect replay {job_id} match_brands", highlight=False)
 
 
@@ -139,18 +143,18 @@ def _ask(store: "Store", found: Sequence[Open], catalog: "CatalogOpt") -> None:
             name = proposed if answer == "a" else ""
             name = name or typer.prompt("the brand's name", default=proposed or None)
             try:
-                _accept(store, item.proposal, name, catalog)
+                _accept(store, item.proposal, name, of_ones_own(catalog))
             except BadInput as e:
                 err.print(plain(e.full), style="red", highlight=False, soft_wrap=True)
 
 
-def _accept(store: "Store", proposal: Proposal, name: str, catalog: "CatalogOpt") -> None:
+def _accept(store: "Store", proposal: Proposal, name: str, own: Path) -> None:
     from brand_detect.engines.artwork import VectorAndPixelArtwork
     from brand_detect.operations.learning import accept
 
     if not (name.strip() or proposal.name):
         raise BadInput("The proposal has no name.", "give one with --as NAME")
-    done = accept(store, proposal, name, of_ones_own(catalog), VectorAndPixelArtwork())
+    done = accept(store, proposal, name, own, VectorAndPixelArtwork())
     if done.without_logo:
         err.print(f"note: without a logo: {plain(done.without_logo)}", highlight=False, soft_wrap=True)
     out.print(f"{plain(str(done.added.file))}: {plain(done.added.brand.name)}", highlight=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Shows the attempts of a job as a tree, from a running Dagster and the store."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -9,6 +10,7 @@ from brand_detect.cli.common import (
     JobArg,
     JsonOpt,
     err,
+    home,
     local_time,
     out,
     plain,
@@ -42,6 +44,8 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     from brand_detect.storage.present import present
     from brand_detect.storage.store import Store
 
+    if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
+        home()  # the store lies there by default, wherever this is called
     with Client() as client:
         known = client.checkpoints(job_id)
     history = present(known, Store(Settings.load().store_root))

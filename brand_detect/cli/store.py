@@ -1,5 +1,6 @@
 """``brand-detect store``: the whole store: damage, Dagster's history, retention."""
 
+import difflib
 import logging
 import time
 from dataclasses import asdict
@@ -70,7 +71,8 @@ def rebuild(as_json: JsonOpt = False) -> None:
 
     After the loss of the database: partitions and materializations. Existing
     ones are left alone. Runs and their logs do not come back; the original
-    run, params and time are in each event's metadata.
+    run, params and time are in each event's metadata. Ends with exit code 6
+    if damaged checkpoints had to be left out.
 
     Example: brand-detect store rebuild
     """
@@ -86,6 +88,8 @@ def rebuild(as_json: JsonOpt = False) -> None:
         out.print(f"{done.jobs} jobs, {done.events} events rebuilt, {done.known} already known", highlight=False)
     for reason in done.damaged:
         err.print(f"left out: {plain(reason)}", highlight=False, soft_wrap=True)
+    if done.damaged:
+        raise typer.Exit(FOUND)
 
 
 @commands.command()
@@ -148,10 +152,9 @@ def _jobs(store: "Store", wanted: list[str] | None) -> list[str]:
     there = store.jobs()
     for name in map(check_job_id, wanted or ()):
         if name not in there:
-            raise BadInput(
-                f"There is no job {name} in {store.root}.",
-                "brand-detect store prune without a job and without --yes lists all jobs and removes nothing",
-            )
+            near = ", ".join(difflib.get_close_matches(name, there))
+            hint = f"did you mean {near}?" if near else "see the page of brand-detect serve for the jobs"
+            raise BadInput(f"There is no job {name} in {store.root}.", hint)
     return wanted or there
 
 

@@ -126,9 +126,12 @@ class Client:
             Transient: Dagster is out of reach.
         """
         check_overrides(overrides or {})
-        if "://" not in video_uri:
-            video_uri = str(Path(video_uri).expanduser().absolute())
-        job_id = check_job_id(job_id or _content_id(video_uri))
+        try:
+            if "://" not in video_uri:
+                video_uri = str(Path(video_uri).expanduser().absolute())
+            job_id = check_job_id(job_id or _content_id(video_uri))
+        except (OSError, RuntimeError) as e:  # RuntimeError: ~ of nobody
+            raise BadInput(f"{video_uri} cannot be read: {e}.", "check its path and permissions") from e
         asked = _Asked.of(job_id, key, video_uri, profile, overrides or {})
         if known := self._known(asked):
             return known

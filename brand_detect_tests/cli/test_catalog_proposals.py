@@ -148,6 +148,17 @@ def test_a_person_names_an_open_mark_once(learning: Learning):
     assert "nobody has no report" in said
 
 
+def test_a_name_that_cannot_be_given_is_not_proposed(learning: Learning, monkeypatch: pytest.MonkeyPatch):
+    stored = learning.folder / "store" / "_proposals"
+    before = sorted(stored.iterdir())
+    code, _, said = learning.call("catalog", "name", "match", learning.cluster("ACME WIDGETS"), " ")
+    assert (code, "The brand has no name." in said) == (BadInput.exit_code, True)
+    monkeypatch.delenv("BRAND_DETECT_CATALOG")
+    code, _, said = learning.call("catalog", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
+    assert (code, "The packaged catalogue cannot be changed." in said) == (BadInput.exit_code, True)
+    assert sorted(stored.iterdir()) == before
+
+
 def test_the_named_brand_is_found_on_replay(learning: Learning):
     learning.call("catalog", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
     with pipeline(learning.folder, kept=True) as built:

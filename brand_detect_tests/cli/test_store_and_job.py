@@ -10,7 +10,10 @@ import pytest
 import typer
 
 from brand_detect.cli.common import err as terminal
+from brand_detect.client import Client
 from brand_detect.domain.errors import Permanent
+from brand_detect.domain.history import History, StageState
+from brand_detect.domain.pipeline import LINE
 from brand_detect.storage import store
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -70,7 +73,8 @@ def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended
     [damage] = json.loads(out)
     assert (code, damage["file"]) == (6, str(texts.relative_to(home / "store")))
     assert "re-materialize run_ocr of match" in damage["hint"]
-    assert command_line("store", "verify", "nobody")[0] == 3
+    code, _, err = command_line("store", "verify", "macth")
+    assert (code, "did you mean match?" in err) == (3, True)
 
 
 def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., Ended]):
@@ -102,7 +106,7 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     (reports / "broken-0").mkdir()
     (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
     code, out, err = command_line("store", "rebuild")
-    assert (code, out) == (0, "1 jobs, 10 events rebuilt, 0 already known\n")
+    assert (code, out) == (6, "1 jobs, 10 events rebuilt, 0 already known\n")
     assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
 
     code, out, err = command_line("job", "delete", "match")
@@ -170,6 +174,18 @@ def test_a_pin_is_kept_at_home_wherever_the_command_is_called(
     roots: list[str] = []
     monkeypatch.setattr(store, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
     command_line("job", "pin", "match", "--list")
+    assert roots == [str(Path(__file__).parents[2] / ".state" / "checkpoints")]
+
+
+def test_checkpoints_are_looked_up_at_home_wherever_the_command_is_called(
+    command_line: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.chdir(tmp_path)
+    roots: list[str] = []
+    monkeypatch.setattr(store, "Store", lambda root: roots.append(root) or Store(str(tmp_path)))
+    monkeypatch.setattr(Client, "checkpoints", lambda _, job_id: History(job_id, {s: StageState(s) for s in LINE}))
+    assert "There is no checkpoint of match" in command_line("checkpoints", "match")[2]
     assert roots == [str(Path(__file__).parents[2] / ".state" / "checkpoints")]
 
 

@@ -263,6 +263,9 @@ def test_the_job_id_comes_from_the_file_that_can_be_read_here(server: Webserver,
         with pytest.raises(BadInput, match="cannot be read here") as error:
             client.submit(unreadable)
         assert error.value.hint == "name a job id"
+    for unreadable in ("~nobody-has-this-name/match.mp4", f"{'a' * 300}.mp4"):
+        with pytest.raises(BadInput, match="cannot be read"):
+            client.submit(unreadable)
     assert len(server.asked) == asked
 
 

@@ -11,6 +11,7 @@ inputs that this attempt's manifest names, and takes over its verdicts and answe
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 
 import dagster as dg
 
@@ -211,6 +212,13 @@ def made_by_parents(instance: dg.DagsterInstance, run: dg.DagsterRun, job_id: st
 def first_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     """The id of the first in the chain of failed runs that ``run`` continues; its own if it continues none."""
     return [run, *_resumed(instance, run)][-1].run_id
+
+
+def begun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """When ``first_run`` was created, UTC in ISO 8601, to the second."""
+    record = instance.get_run_record_by_id(first_run(instance, run))
+    assert record is not None
+    return record.create_timestamp.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _resumed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterRun]:

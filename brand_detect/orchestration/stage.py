@@ -48,7 +48,7 @@ from brand_detect.orchestration.checks import Check
 from brand_detect.orchestration.config import CONFIGS, explicit
 from brand_detect.orchestration.events import FULL_PICTURE, PICTURE, check_metadata, is_off, table_schemas
 from brand_detect.orchestration.gallery import load_gallery
-from brand_detect.orchestration.lineage import Lineage, first_run, input_tags
+from brand_detect.orchestration.lineage import Lineage, begun, first_run, input_tags
 from brand_detect.orchestration.models import answerer
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.profiles import load_inventory, load_profile, load_quality
@@ -114,6 +114,8 @@ class StageRun(Generic[P_co]):
     """The user's own prompts, quality scales and inventories."""
     first_run: Callable[[], str]
     """The run, or the first of the failed runs that it continues: they share a budget."""
+    begun: Callable[[], str]
+    """When ``first_run`` was created, UTC in ISO 8601, to the second."""
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Content hashes of inputs other than checkpoints."""
@@ -149,9 +151,10 @@ class StageRun(Generic[P_co]):
             self.used["answerer"] = f"{found.provider}/{found.model}, prompt {found.prompt_version}"
         return found
 
-    def memory(self) -> AnswerMemory:
-        """Earlier answers of models, over all jobs."""
-        return Answers(self.store.blobs)
+    def memory(self: "StageRun[Escalation]") -> AnswerMemory:
+        """Earlier answers of models, over all jobs; with ``ask_again`` those that ``first_run`` and its re-executions
+        have already paid for."""
+        return Answers(self.store.blobs, self.begun() if self.params.ask_again else "")
 
     def settled(self) -> BrandVerdicts | None:
         """In a retry, the verdicts of the escalation that it continues."""
@@ -378,6 +381,7 @@ def _run_stage(
         progress=_giving_back(services.progress(stage, context.log)),
         own_files=cache(partial(own_files, context.instance, services.store)),
         first_run=partial(first_run, context.instance, context.run),
+        begun=partial(begun, context.instance, context.run),
     )
     began = time.perf_counter()
     value = fn(run, **values)

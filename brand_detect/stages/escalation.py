@@ -72,8 +72,8 @@ def escalate(
     are carried over with their own provenance, and only clusters still unresolved are asked about, first those without
     a reply from any model. ``answerer`` None means that the stage is off; its notes say so.
 
-    - Each question is asked once: not if ``memory`` has its answer (unless ``ask_again`` is set), and equal questions
-      of one run are merged. Without memory questions are not compared, and pictures are read only when asked about.
+    - Each question is asked once: not if ``memory`` has its answer, and equal questions of one run are merged. Without
+      memory questions are not compared, and pictures are read only when asked about.
     - An answer counts if the catalogue has a brand of that name and the model is confident enough: ``resolved``. If the
       model is confident that the cluster shows no brand, it is ``ignored``. Any other answer leaves the cluster
       unresolved, with the reason.
@@ -89,7 +89,7 @@ def escalate(
     asked = to_ask(upstream, params)
     pictures = Pictures(detected, params, frames, codec, canvas)
     answers: dict[str, Answer] = {}
-    for answer in _answers(asked, pictures, answerer, None if params.ask_again else memory, memory):
+    for answer in _answers(asked, pictures, answerer, memory):
         answers[answer.cluster_id] = answer
         progress(len(answers), len(asked), "questions")
     return _applied(stage, rule, upstream, answers, answerer, index, params.min_confidence)
@@ -165,19 +165,15 @@ def _applied(
 
 
 def _answers(
-    clusters: Sequence[Cluster],
-    pictures: "Pictures",
-    answerer: Answerer,
-    recall: AnswerMemory | None,
-    keep: AnswerMemory | None,
+    clusters: Sequence[Cluster], pictures: "Pictures", answerer: Answerer, memory: AnswerMemory | None
 ) -> Iterator[Answer]:
     """Yields each cluster's answer, ``remembered`` if it was known before asking."""
-    if keep is None:
+    if memory is None:
         yield from answerer.ask(pictures.question(cluster) for cluster in clusters)
         return
     # only the ids first: the pictures of all questions of a long video would not fit in memory
     ids = {c.cluster_id: tuple(answerer.question_ids(pictures.question(c))) for c in clusters}
-    known = recall.recall(sorted({i for names in ids.values() for i in names})) if recall else {}
+    known = memory.recall(sorted({i for names in ids.values() for i in names}))
     groups: defaultdict[tuple[str, ...], list[Cluster]] = defaultdict(list)
     for cluster in clusters:
         own = ids[cluster.cluster_id]
@@ -189,7 +185,7 @@ def _answers(
     same = {group[0].cluster_id: group for group in groups.values()}
     for answer in answerer.ask(pictures.question(group[0]) for group in groups.values()):
         if answer.status in REPLIES:
-            tries(*PAUSES_S)(keep.keep, answer)
+            tries(*PAUSES_S)(memory.keep, answer)
         for i, cluster in enumerate(same[answer.cluster_id]):
             yield replace(answer, cluster_id=cluster.cluster_id, remembered=i > 0)
 

@@ -17,10 +17,10 @@ STORED |= {"logo_type": "mark", "placement": "surface"}
 
 
 class Answers:
-    """The ``AnswerMemory`` of a store."""
+    """The ``AnswerMemory`` of a store, of questions asked ``since`` a second, UTC in ISO 8601."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, since: str = "") -> None:
+        self._blobs, self._since = blobs, since
 
     def recall(self, question_ids: Sequence[str]) -> Mapping[str, Answer]:
         """The stored answers, by question, without a cluster.
@@ -29,7 +29,7 @@ class Answers:
             Permanent: one of them is damaged.
         """
         found = zip(question_ids, concurrently(self._read, question_ids), strict=True)
-        return {name: answer for name, answer in found if answer is not None}
+        return {name: answer for name, answer in found if answer is not None and answer.asked_at >= self._since}
 
     def keep(self, answer: Answer) -> None:
         """Store an answer under its ``question_id``, replacing an earlier one."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from brand_detect.domain.contracts import Escalation
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus, BrandVerdicts
-from brand_detect.domain.errors import Permanent
+from brand_detect.domain.errors import Permanent, Transient
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import CATALOG, LINE, downstream_of, upstream_of
 from brand_detect.domain.protocols import Answerer, Area, Image, Question, Region
 from brand_detect.domain.tags import LATEST, PIN, RETRY_OF
 from brand_detect.orchestration.lineage import latest, record_of, resolve
 from brand_detect.orchestration.run import JobRun
+from brand_detect.storage.attempts import AttemptWriter
 from brand_detect_tests.support.pipeline import (
     Pipeline,
     ScriptedAnswerer,
@@ -353,3 +355,25 @@ def test_a_retry_that_died_goes_on_with_what_it_had_made(job: Escalated):
     assert newer.attempts["escalate_vlm"] != lineage.attempts["escalate_vlm"] == f"{died.run_id}-0"
     assert lineage.attempts["match_brands"] == job.base.attempts["match_brands"]
     assert lineage.continues == "", "what its first stage took over is in there"
+
+
+def test_a_second_try_of_a_run_that_asks_again_pays_for_no_answer_twice(
+    job: Escalated, monkeypatch: pytest.MonkeyPatch
+):
+    """The last test here: the answer that it stores was asked at another time."""
+    model, done = job.models.known["local"], AttemptWriter.seal
+    asked, failed = len(model.asked), []
+
+    def failing(self: AttemptWriter):
+        if self.ref.stage == "escalate_vlm" and not failed:
+            failed.append(self.ref.attempt)
+            raise Transient("The disk is busy.")
+        done(self)
+
+    monkeypatch.setattr(AttemptWriter, "seal", failing)
+    monkeypatch.setattr(model, "asked_at", lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    run = job.retry(asks("local", ask_again=True))
+    stats = run.manifest("escalate_vlm").stats
+    assert (run.attempts["escalate_vlm"], failed) == (f"{run.run_id}-1", [f"{run.run_id}-0"])
+    assert model.asked[asked:] == [FIRST]
+    assert (stats["questions"], stats["remembered"]) == (0, 1)

@@ -283,17 +283,6 @@ def test_an_answer_that_is_paid_for_is_stored_in_another_try(monkeypatch: pytest
     assert len(memory.known) == 2
 
 
-def test_when_asked_again_memory_is_not_read_and_learns_the_new_answer():
-    detected, upstream = marks("ACME")
-    memory = Memory()
-    asked(detected, upstream, Model({"ACME": said(AnswerStatus.unreadable)}), memory)
-    model = Model({"ACME": said(brand="Emirates")})
-    result = asked(detected, upstream, model, memory, ask_again=True)
-    assert (model.asked, memory.looks) == (["ACME"], 1)
-    assert (result.stats["questions"], result.stats["remembered"]) == (1, 0)
-    assert [a.brand for a in memory.known.values()] == ["Emirates"]
-
-
 @pytest.mark.parametrize("other", [Model(model="other"), Model(provider="openai_compatible")])
 def test_another_model_has_its_own_memory(other: Model):
     detected, upstream = marks("ACME")

@@ -70,6 +70,13 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(root: str):
     assert answers.recall([ID])[ID].brand == "Nike"
 
 
+def test_answers_since_a_second_are_recalled(root: str):
+    answers = Answers(Blobs(root))
+    answers.keep(ANSWER)
+    assert Answers(Blobs(root), ANSWER.asked_at).recall([ID]).keys() == {ID}
+    assert Answers(Blobs(root), "2026-05-01T12:00:01+00:00").recall([ID]) == {}
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"5", b'{"status": "none", "colour": "red"}', b"{}"])
 def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, data: bytes):
     answers = Answers(Blobs(str(tmp_path)))

@@ -1,6 +1,6 @@
 """A whole pipeline for tests: the real decoder, codec and store, with scripted eyes instead of networks."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -144,6 +144,7 @@ class ScriptedAnswerer:
     provider: str = "transformers"
     model: str = "script"
     prompt_version: str = PROMPT.version
+    asked_at: Callable[[], str] = lambda: "2026-05-01T12:00:00+00:00"
     asked: list[str] = field(default_factory=list)
 
     def question_ids(self, question: Question) -> Sequence[str]:
@@ -165,7 +166,7 @@ class ScriptedAnswerer:
                     model=self.model,
                     prompt_version=self.prompt_version,
                     question_id=self.question_ids(question)[0],
-                    asked_at="2026-05-01T12:00:00+00:00",
+                    asked_at=self.asked_at(),
                 )
 
 

@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
+from brand_detect.domain.pipeline import LINE
 from brand_detect_tests.support.forked import forking
 from scripts import reference
 
@@ -95,6 +96,11 @@ def _values(tree: object, name: str) -> Iterator[object]:
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from [value] if key == name else _values(value, name)
+
+
+def test_the_pipelines_page_describes_each_stage() -> None:
+    page = (ROOT / "docs" / "concepts" / "pipeline.md").read_text(encoding="utf-8")
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(LINE)
 
 
 def test_every_dependency_has_its_reason() -> None:

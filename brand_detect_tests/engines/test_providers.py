@@ -715,7 +715,7 @@ def campaign(seed: int, folder: Path, passes: int) -> dict[str, float]:
         with pytest.MonkeyPatch.context() as patch, serving() as server:
             use(server, patch)
             server.answers, server.preflights, server.slow_s, server.retry_after_s = replies, preflights, 1.0, "0"
-            coming = cast("Any", _answers(clusters, pictures, answerer, memory, memory))
+            coming = cast("Any", _answers(clusters, pictures, answerer, memory))
             try:
                 for answer in coming:
                     ended.append(answer.cluster_id)
@@ -742,7 +742,7 @@ def campaign(seed: int, folder: Path, passes: int) -> dict[str, float]:
     budget = Spending(store.blobs, 1, 1000)
     with pytest.MonkeyPatch.context() as patch, serving() as server:
         use(server, patch)
-        final = list(_answers(clusters, pictures, asks(OPENAI, CLAUDE, budget=budget), memory, memory))
+        final = list(_answers(clusters, pictures, asks(OPENAI, CLAUDE, budget=budget), memory))
     assert server.asked == []
     assert all(a.remembered for a in final)
     return {

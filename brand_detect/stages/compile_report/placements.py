@@ -240,10 +240,13 @@ def _inside(everything: pa.Table, regions: pa.Table, labels: set[str]) -> list[s
     boxes, their = corner_boxes(regions), corner_boxes(objects)
     frame, on = regions["frame"].to_numpy(), objects["frame"].to_numpy()
     names = np.array(objects["label"].to_pylist(), object)
-    for number in np.unique(on):
-        here = np.flatnonzero(frame == number)
-        for label in set(names[on == number]):
-            share = coverage(boxes[here], their[(on == number) & (names == label)])
+    by_frame, order = np.argsort(frame, kind="stable"), np.argsort(on, kind="stable")
+    frame = frame[by_frame]
+    numbers, begins = np.unique(on[order], return_index=True)
+    for number, there in zip(numbers, np.split(order, begins[1:]), strict=False):  # one empty split if there is none
+        here = by_frame[slice(*np.searchsorted(frame, (number, number + 1)))]
+        for label in set(names[there]):
+            share = coverage(boxes[here], their[there[names[there] == label]])
             for row in here[share >= INSIDE]:
                 found[row].add(label)
     return found

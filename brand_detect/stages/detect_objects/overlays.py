@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
+from brand_detect.domain.geometry import box_iou, box_of, rescaled, transformed
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 from brand_detect.domain.tables import rows_of
 
@@ -81,18 +81,18 @@ def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
 def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
     """Groups tracks by place and appearance, compared with the first track of the group."""
     places: defaultdict[str, list[_Place]] = defaultdict(list)
-    boxes: dict[str, Boxes] = {}
+    hashes: defaultdict[str, NDArray[np.uint64]] = defaultdict(lambda: np.zeros(256, np.uint64))
     for row, (one, kind) in enumerate(zip(first, kinds, strict=True)):
-        here = places[kind]
-        known = boxes.setdefault(kind, np.zeros((256, 4)))
-        near = np.flatnonzero(box_iou(one.box[None], known[: len(here)])[0] >= SAME_PLACE)
-        alike = [i for i in near.tolist() if (here[i].crop_hash ^ one.crop_hash).bit_count() <= ALIKE_BUT_DIGITS_BITS]
-        if alike:
-            here[alike[0]].rows.append(row)
+        here, known = places[kind], hashes[kind]
+        differ = np.bitwise_count(known[: len(here)] ^ np.uint64(one.crop_hash))
+        alike = [here[i] for i in np.flatnonzero(differ <= ALIKE_BUT_DIGITS_BITS)]
+        same = next((place for place in alike if box_iou(one.box[None], place.box[None])[0, 0] >= SAME_PLACE), None)
+        if same:
+            same.rows.append(row)
             continue
         if len(here) == len(known):
-            boxes[kind] = known = np.concatenate([known, np.zeros_like(known)])
-        known[len(here)] = one.box
+            hashes[kind] = known = np.concatenate([known, np.zeros_like(known)])
+        known[len(here)] = one.crop_hash
         here.append(_Place(kind, one.box, one.crop_hash, [row]))
     return [place for of_kind in places.values() for place in of_kind]
 

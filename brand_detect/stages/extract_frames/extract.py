@@ -80,6 +80,9 @@ def extract_frames(
         for sample, jpeg in ahead(pool, encode, _samples(pictures, signals, codec), ENCODED_AHEAD):
             rows.append(_row(request, params, sample, sink.append(sample.t_s, jpeg)))
             progress(sample.t_s - params.start_s, max(declared_s, sample.t_s) - params.start_s, "seconds of video")
+    if not rows and signals.damaged_s < math.inf:
+        what = f"The video is damaged: no picture can be read from {params.start_s:g} s on."
+        raise BadInput(what, "repair the file, or set start_s and end_s of extract_frames to an earlier stretch")
     if not rows:
         raise BadInput(
             f"No picture can be read between {params.start_s:g} s and {declared_s:g} s of the video.",

@@ -146,7 +146,7 @@ class Clustering:
 
     def _leaders(self, groups: Sequence[_Group]) -> list[int]:
         """For each group the heaviest similar leader; if there is none, the group itself becomes one."""
-        index = NearIndex([g.key for g in groups], lambda length: int((1 - ALIKE_TEXT) * length + 1e-9))
+        index = NearIndex([g.key for g in groups], lambda length: int((1 / ALIKE_TEXT - 1) * length + 1e-9))
         crops = self._regions.hash[self._best[[g.tracks[0] for g in groups]]]
         leader_of: list[int] = []
         is_leader = np.zeros(len(groups), bool)

@@ -187,6 +187,12 @@ def test_sound_after_the_pictures_is_told_and_not_counted() -> None:
     assert told(Told([0.0, 0.5, 1.0]), payloads.request(9.0), end_s=1.02).notes == ()
 
 
+def test_a_range_after_the_damage_says_so() -> None:
+    damaged = Told([0.0, 0.5, 1.0], damaged=True)
+    with pytest.raises(BadInput, match=r"The video is damaged: no picture can be read from 6 s on\."):
+        told(damaged, payloads.request(9.0), start_s=6.0)
+
+
 def test_every_shard_begins_with_a_frame_in_full() -> None:
     found = told(Told([0.0, SHARD_S - 1, SHARD_S, SHARD_S + 1]), payloads.request(90.0))
     assert found.frames["repeats"].to_pylist() == [None, 0, None, 2]

@@ -53,6 +53,8 @@ FAR_HASH = 2**64 - 1 - 7  # no bit in common with the default hash, 7
     [
         ("WESTPARK", "WE5TPARK", False, True),  # a confusion
         ("WESTPARK HOTEL", "WESTPARK HOTFL", False, True),  # 1 edit in 13 letters
+        ("KONTORISTEKAS", "KONTXRISTEQKAS", False, True),  # 2 in the 14 of the longer
+        ("KONTXRISTEQKAS", "KONTORISTEKAS", False, True),
         ("WESTPARK", "WASTPERK", False, False),  # 2 in 8
         ("WESTPARK", "WASTPERK", True, True),  # the same where the crops look alike
         ("WESTPARK", "BLUEMOON", True, False),  # crops alone do not join different words

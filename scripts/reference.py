@@ -317,6 +317,9 @@ def http() -> str:
         for method, operation in methods.items():
             parts += [f"## {method.upper()} {path}\n", operation.get("description", ""), ""]
             parts += [f"Statuses: {', '.join(operation['responses'])}.\n"]
+            if asked := [p for p in operation.get("parameters", ()) if p["in"] != "path"]:
+                rows = [(f"`{p['name']}`", p["in"], _json_type(p["schema"]), p.get("description") or "") for p in asked]
+                parts += [*_table(("parameter", "in", "type", "meaning"), rows), ""]
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if body:
                 parts += ["Request:\n", *_fields_of(body, schemas), ""]
@@ -352,13 +355,14 @@ def _fields_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]
 
 
 def _json_type(field: dict[str, Any]) -> str:
+    def name_of(schema: dict[str, Any]) -> str:
+        return schema.get("type") or schema.get("$ref", "").rpartition("/")[2]
+
     kinds = [f for f in field.get("anyOf", [field]) if f.get("type") != "null"]
-    kind = kinds[0].get("type", "")
+    kind = name_of(kinds[0])
     if len(kinds) < len(field.get("anyOf", kinds)):
         kind += " or null"
-    inner = kinds[0].get("items", {})
-    item = inner.get("type") or inner.get("$ref", "").rpartition("/")[2]
-    return f"list of {item}" if kind == "array" else kind
+    return f"list of {name_of(kinds[0].get('items', {}))}" if kind == "array" else kind
 
 
 def _default(field: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ inputs that this attempt's manifest names, and takes over its verdicts and answe
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -215,10 +215,11 @@ def first_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 def begun(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
-    """When ``first_run`` was created, UTC in ISO 8601, to the second."""
+    """When ``first_run`` started, or was created if it died before, UTC in ISO 8601, to the second."""
     record = instance.get_run_record_by_id(first_run(instance, run))
     assert record is not None
-    return record.create_timestamp.astimezone(UTC).isoformat(timespec="seconds")
+    begun_s = record.start_time or record.create_timestamp.timestamp()
+    return datetime.fromtimestamp(begun_s, UTC).isoformat(timespec="seconds")
 
 
 def _resumed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[dg.DagsterRun]:

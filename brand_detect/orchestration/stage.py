@@ -115,7 +115,7 @@ class StageRun(Generic[P_co]):
     first_run: Callable[[], str]
     """The run, or the first of the failed runs that it continues: they share a budget."""
     begun: Callable[[], str]
-    """When ``first_run`` was created, UTC in ISO 8601, to the second."""
+    """When ``first_run`` started, UTC in ISO 8601, to the second."""
     used: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     """Content hashes of inputs other than checkpoints."""

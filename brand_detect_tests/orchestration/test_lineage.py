@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,7 +12,7 @@ from dagster._core.test_utils import create_run_for_test
 from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.tags import PIN, RESUMES
-from brand_detect.orchestration.lineage import ATTEMPT, first_run, latest, latest_record
+from brand_detect.orchestration.lineage import ATTEMPT, begun, first_run, latest, latest_record
 from brand_detect.orchestration.run import JobRun
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.manifest import CheckOutcome
@@ -180,3 +181,12 @@ def test_the_first_run_is_that_of_the_failed_ones_and_no_replay_s():
         ]
         instance.delete_run(replay.run_id)
         assert first_run(instance, third) == again.run_id
+
+
+def test_a_held_run_begins_when_it_starts():
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = create_run_for_test(instance)
+        assert datetime.now(UTC) - datetime.fromisoformat(begun(instance, run)) < timedelta(minutes=1)
+        start = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+        instance.report_dagster_event(start, run.run_id, timestamp=datetime(2026, 5, 1, 12, tzinfo=UTC).timestamp())
+        assert begun(instance, run) == "2026-05-01T12:00:00+00:00"

@@ -161,6 +161,7 @@ class _Tracks:
         self._camera, self._frame = _Camera(detected.camera_motion), own["frame"].to_numpy()
         texts = np.flatnonzero(self._is_text)
         self._texts = texts[np.argsort(self._frame[texts], kind="stable")]
+        self._text_frames = self._frame[self._texts]
         self._at = np.array([self._camera.row_of.get(frame, NOTHING) for frame in self._frame.tolist()], np.intp)
         widths = sizes_of(frames, self._frame[self._first])[:, 0]
         self._least = np.maximum(MOVED * self._height, MOVED_FRAC * widths)  # px that tell anything
@@ -257,7 +258,7 @@ class _Tracks:
 
     def _texts_on(self, frame: int) -> Ints:
         """The rows of the texts on a keyframe."""
-        return self._texts[slice(*np.searchsorted(self._frame[self._texts], (frame, frame + 1)))]
+        return self._texts[slice(*np.searchsorted(self._text_frames, (frame, frame + 1)))]
 
 
 def _in_place(a: Floats, b: Floats) -> Bools:

@@ -318,7 +318,10 @@ def http() -> str:
             parts += [f"## {method.upper()} {path}\n", operation.get("description", ""), ""]
             parts += [f"Statuses: {', '.join(operation['responses'])}.\n"]
             if asked := [p for p in operation.get("parameters", ()) if p["in"] != "path"]:
-                rows = [(f"`{p['name']}`", p["in"], _json_type(p["schema"]), p.get("description") or "") for p in asked]
+                rows = [
+                    (f"`{p['name']}`", p["in"], _json_type(p["schema"], schemas), p.get("description") or "")
+                    for p in asked
+                ]
                 parts += [*_table(("parameter", "in", "type", "meaning"), rows), ""]
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if body:
@@ -328,7 +331,8 @@ def http() -> str:
             if "$ref" in (answer.get("items") or answer):
                 many = "A list of:" if "items" in answer else "Response:"
                 parts += [f"{many}\n", *_fields_of(answer.get("items") or answer, schemas), ""]
-    for name in ("AttemptInfo", "ReviewInfo", "Job", "StageProgressInfo", "BrandSeconds"):
+    inner = ("AttemptInfo", "ReviewInfo", "Job", "StageProgressInfo", "BrandSeconds", "ListedBrand", "Figures")
+    for name in (*inner, "TrackCounts", "CatalogChange"):
         parts += [f"## {name}\n", *_fields_of({"$ref": f"#/components/schemas/{name}"}, schemas), ""]
     return "\n".join(parts)
 
@@ -348,15 +352,21 @@ def _fields_of(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]
     named = schemas[schema["$ref"].rpartition("/")[2]]
     required = named.get("required", ())
     rows = (
-        (f"`{name}`", _json_type(field), "required" if name in required else _default(field), field.get("description"))
+        (
+            f"`{name}`",
+            _json_type(field, schemas),
+            "required" if name in required else _default(field),
+            field.get("description"),
+        )
         for name, field in named["properties"].items()
     )
     return _table(("field", "type", "default", "meaning"), rows)
 
 
-def _json_type(field: dict[str, Any]) -> str:
+def _json_type(field: dict[str, Any], schemas: dict[str, Any]) -> str:
     def name_of(schema: dict[str, Any]) -> str:
-        return schema.get("type") or schema.get("$ref", "").rpartition("/")[2]
+        name = schema.get("$ref", "").rpartition("/")[2]
+        return schema.get("type") or ", ".join(f"`{v}`" for v in schemas.get(name, {}).get("enum", ())) or name
 
     kinds = [f for f in field.get("anyOf", [field]) if f.get("type") != "null"]
     kind = name_of(kinds[0])

@@ -15,6 +15,7 @@ import yaml
 
 from brand_detect.catalog.entries import (
     SINGLE,
+    SUFFIXES,
     YAML_SUFFIXES,
     Cell,
     Entry,
@@ -388,12 +389,17 @@ def replace_file(file: Path, data: bytes) -> None:
 
 def begun(path: Path) -> Path:
     """The folder of the catalogue at ``path``, a list or a folder; created if missing."""
-    folder = path if path.is_dir() or not path.suffix else path.parent
+    folder = path.parent if path.is_file() or _may_be_list(path) else path
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise BadInput(f"The folder {folder} cannot be created: {e.strerror}.", "choose another") from e
     return folder
+
+
+def _may_be_list(path: Path) -> bool:
+    """Whether a path is a list by its name, and no folder: season.2026 is one."""
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
 @contextmanager
@@ -424,7 +430,7 @@ def _checked(changed: str, source: str, expected: Sequence[Mapping[str, Cell]]) 
 
 def _target(path: Path, name: str, layer: str) -> tuple[Path, Path]:
     """The catalogue's folder, and the list in it that has the brand or should get it."""
-    place = Place.of(path, [path] if path.suffix and not path.exists() else [])
+    place = Place.of(path, [path] if _may_be_list(path) and not path.exists() else [])
     file = place.folder / OWN_LIST if path.is_dir() else path
     if layer:
         file = place.folder / layer

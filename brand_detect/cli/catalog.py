@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from brand_detect.cli.common import FOUND, Commands, JsonOpt, err, out, plain, write_page
+from brand_detect.cli.common import FOUND, Commands, JsonOpt, err, out, plain, settings_at_home, write_page
 from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
@@ -299,7 +299,7 @@ def of_ones_own(path: Path | None) -> Path:
     Raises:
         BadInput: it is the packaged one.
     """
-    chosen = str(path or Settings.load().brand_list)
+    chosen = str(path or settings_at_home().brand_list)
     if not chosen:
         raise BadInput(
             "The packaged catalogue cannot be changed.",
@@ -312,7 +312,7 @@ def _load(path: Path | None) -> "LoadedCatalog":
     from brand_detect.catalog import load_catalog
     from brand_detect.engines.artwork import VectorAndPixelArtwork
 
-    return load_catalog(str(path) if path else Settings.load().brand_list, VectorAndPixelArtwork())
+    return load_catalog(str(path) if path else settings_at_home().brand_list, VectorAndPixelArtwork())
 
 
 def _drawing(loaded: "LoadedCatalog") -> "Callable[[Exemplar, int], Rgba]":

@@ -1,6 +1,5 @@
 """Shows the attempts of a job as a tree, from a running Dagster and the store."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -10,16 +9,15 @@ from brand_detect.cli.common import (
     JobArg,
     JsonOpt,
     err,
-    home,
     local_time,
     out,
     plain,
+    settings_at_home,
 )
 from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import LINE, STAGES, Stage, upstream_of
-from brand_detect.domain.settings import Settings
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     Stage.extract_frames: ("frames",),
@@ -44,11 +42,9 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     from brand_detect.storage.present import present
     from brand_detect.storage.store import Store
 
-    if not os.environ.get("BRAND_DETECT_STORE_ROOT"):
-        home()  # the store lies there by default, wherever this is called
     with Client() as client:
         known = client.checkpoints(job_id)
-    history = present(known, Store(Settings.load().store_root))
+    history = present(known, Store(settings_at_home().store_root))
     gone = sum(len(known.stages[s].attempts) - len(history.stages[s].attempts) for s in LINE)
     if gone:
         err.print(f"left out: {gone} checkpoints whose files are missing", highlight=False)

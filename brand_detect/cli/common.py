@@ -4,6 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from typer.models import CommandFunctionType
 from brand_detect.domain.contracts import check_overrides
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import Overrides
+from brand_detect.domain.settings import Settings
 
 out = Console()
 err = Console(stderr=True)
@@ -193,6 +195,13 @@ def brand_table(brands: Sequence[Mapping[str, Any]], title: str = "Brands on scr
             f"{row['area_frac_mean']:.2%}",
         )
     return table
+
+
+def settings_at_home() -> Settings:
+    """The settings for a command that may also run where there is no home; paths are relative to it if there is."""
+    with suppress(BadInput):
+        home()
+    return Settings.load()
 
 
 def home() -> Path:

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from brand_detect.cli.common import Commands, JsonOpt, ProfileOpt, brand_table, check_writable, err, home, out, plain
+from brand_detect.cli.common import (
+    Commands,
+    JsonOpt,
+    ProfileOpt,
+    brand_table,
+    check_writable,
+    err,
+    home,
+    out,
+    plain,
+    settings_at_home,
+)
 from brand_detect.cli.export import prepare
 from brand_detect.cli.local import Bars, local_instance, local_runner
 from brand_detect.domain.contracts.compile_report import Report
@@ -14,7 +25,7 @@ from brand_detect.domain.contracts.match_brands import MatchBrandsParams
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.media import VIDEO_SUFFIXES
 from brand_detect.domain.pipeline import Stage
-from brand_detect.domain.settings import Settings, state_dir
+from brand_detect.domain.settings import state_dir
 from brand_detect.evaluation.scoring.labels import ClipLabels, Half, labels_of_truth, load_labels
 
 PHOTOGRAPHS = "photographs with their labels: annotations.json and images/"
@@ -189,7 +200,7 @@ def lines(
     if csv:
         csv = csv.absolute()  # ``local_runner`` moves
         check_writable(csv)
-    catalog = load_catalog(Settings.load().brand_list).catalog
+    catalog = load_catalog(settings_at_home().brand_list).catalog
     if source and source.suffix.lower() == ".csv":
         found = scoring.load_lines(source)
     else:

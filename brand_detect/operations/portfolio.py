@@ -61,11 +61,12 @@ def portfolio_of(
 
     Raises:
         BadInput: a day is malformed, or one of ``jobs`` has no report.
-        Permanent: the report of one of ``jobs`` is damaged.
+        Permanent: the report of one of ``jobs``, or of all, cannot be read.
     """
     first, last = _day(since, "since"), _day(until, "until")
     wanted = list(dict.fromkeys(jobs)) or reports.store.jobs()
-    entries, damaged = [], []
+    entries: list[Entry] = []
+    damaged: dict[str, Permanent] = {}
 
     def look(job_id: str) -> Entry | Permanent | None:
         try:
@@ -75,17 +76,18 @@ def portfolio_of(
 
     for n, (job_id, entry) in enumerate(zip(wanted, concurrently(look, wanted), strict=True), 1):
         progress(n, len(wanted), "jobs")
-        if entry is None and jobs and job_id not in without:
-            raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
         if isinstance(entry, Permanent):
-            if job_id in without:
-                continue
-            if jobs:
-                raise entry
-            damaged.append(f"{job_id} is left out: {entry}")
-        elif entry and first <= datetime.fromisoformat(entry.submitted).date() <= last:
+            damaged[job_id] = entry
+        elif entry:
             entries.append(entry)
-    return summed(entries, since, until, frozenset(without), damaged)
+        elif jobs and job_id not in without:
+            raise BadInput(f"{job_id} has no report to sum up.", "submit its video first, or leave it out")
+    damaged = {job_id: e for job_id, e in damaged.items() if job_id not in without}
+    if damaged and (jobs or not entries):  # a store that refuses access refuses all
+        raise next(iter(damaged.values()))
+    entries = [e for e in entries if first <= datetime.fromisoformat(e.submitted).date() <= last]
+    notes = [f"{job_id} is left out: {e}" for job_id, e in damaged.items()]
+    return summed(entries, since, until, frozenset(without), notes)
 
 
 def documents(whole: Portfolio) -> dict[str, bytes]:

@@ -48,6 +48,8 @@ class Answers:
         except Missing:
             return None
         except (ValueError, TypeError) as e:
+            if self._since:  # the question is asked again
+                return None
             raise Permanent(f"The stored answer {name} is damaged.", f"remove {path}") from e
 
 

@@ -47,7 +47,7 @@ class Blobs:
 
     def exists(self, path: str) -> bool:
         with explained(f"{self.uri(path)} could not be looked up"):
-            return self._is_at(self._at(path))
+            return is_at(self.fs, self._at(path))
 
     def names(self, folder: str) -> list[str]:
         """Sorted names of a folder's entries, without hidden files, which are other writers' drafts."""
@@ -139,7 +139,7 @@ class Blobs:
         """Remove a folder and its contents; tolerates concurrent removal by another process."""
         path = self._at(folder)
         with explained(f"{self.uri(folder)} could not be removed"), suppress(FileNotFoundError):
-            if self._is_at(path):
+            if is_at(self.fs, path):
                 self.fs.rm(path, recursive=True)
             # S3 says which files it refused to remove in an answer that s3fs takes for success
             if not isinstance(self.fs, LocalFileSystem) and (left := self.fs.find(path)):
@@ -184,26 +184,23 @@ class Blobs:
     def _at(self, path: str) -> str:
         return f"{self._base}/{path}"
 
-    def _is_at(self, path: str) -> bool:
-        try:  # fsspec's own ``exists`` takes every fault of a disk for an absence
-            self.fs.info(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as e:
-            if e.errno == errno.ENAMETOOLONG:
-                return False
-            raise
-        return True
-
     def _infos(self, folder: str) -> Collection[Mapping[str, Any]]:
         """What the file system knows of each file in a folder and its subfolders."""
-        return self.fs.find(self._at(folder), detail=True).values()
+
+        def passed_over(e: Exception) -> None:
+            if not isinstance(e, FileNotFoundError | NotADirectoryError):
+                raise e
+
+        # by default a folder that cannot be listed counts as empty; below the first level it still does
+        strict: dict[str, Any] = {"on_error": passed_over} if isinstance(self.fs, LocalFileSystem) else {}
+        files: Any = self.fs.find(self._at(folder), detail=True, **strict)
+        return files.values()
 
     def _create_remote(self, path: str, data: bytes) -> None:
         try:
             self.fs.pipe_file(path, data, mode="create")
         except OSError as e:
-            if not isinstance(e, FileExistsError) and self._is_at(path):  # s3fs reports a failed condition as EINVAL
+            if not isinstance(e, FileExistsError) and is_at(self.fs, path):  # s3fs reports a failed condition as EINVAL
                 raise FileExistsError(path) from e
             raise
 
@@ -222,6 +219,19 @@ def file_system(uri: str, what: str, setting: str) -> tuple[Any, str]:
         raise Permanent(f"The {what} {uri} cannot be opened: {e}.", f"check {setting}") from e
     fs.dircache.use_listings_cache = False  # not every driver takes it as an option
     return fs, path
+
+
+def is_at(fs: Any, path: str) -> bool:
+    """Whether a file or folder is there. fsspec's own ``exists`` takes every fault of a disk for an absence."""
+    try:
+        fs.info(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as e:
+        if e.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+    return True
 
 
 def changed_s(info: Mapping[str, Any]) -> float:

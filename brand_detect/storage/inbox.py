@@ -12,7 +12,7 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from brand_detect.domain.media import VIDEO_SUFFIXES
-from brand_detect.storage.blobs import changed_s, file_system
+from brand_detect.storage.blobs import changed_s, file_system, is_at
 from brand_detect.storage.faults import check_address, explained
 
 REQUEST_SUFFIX = ".json"
@@ -116,7 +116,7 @@ class Inbox:
     def _free(self, name: str) -> str:
         stem = name[: -len(REQUEST_SUFFIX)]
         names = (name if n == 1 else f"{stem}.{n}{REQUEST_SUFFIX}" for n in count(1))
-        return next(n for n in names if not self._fs.exists(f"{self._base}/{n}.reason.txt"))
+        return next(n for n in names if not is_at(self._fs, f"{self._base}/{n}.reason.txt"))
 
     def _s3_page(self, after: str, limit: int) -> tuple[list[Entry], str | None]:
         bucket, _, prefix = f"{self._base}/".partition("/")

@@ -22,7 +22,7 @@ class Reports:
     def all(self, job_id: str) -> list[Manifest]:
         """Every report of the job that can be read, oldest first; errors as ``readable``."""
         refs = self.store.folders(job_id, Stage.compile_report)
-        return readable(self.manifest, (ref for ref in refs if self.store.exists(ref)))
+        return readable(lambda ref: self.manifest(ref) if self.store.exists(ref) else None, refs)
 
     def sound(self, job_id: str) -> list[Manifest]:
         """Those of ``all`` whose blocking checks passed."""

@@ -135,7 +135,7 @@ class Store:
 
     def attempts(self, job_id: str, stage: str) -> list[Manifest]:
         """All readable finished attempts, oldest first; errors as ``readable``."""
-        return readable(self.manifest, (r for r in self.folders(job_id, stage) if self.exists(r)))
+        return readable(lambda ref: self.manifest(ref) if self.exists(ref) else None, self.folders(job_id, stage))
 
     def folders(self, job_id: str, stage: str) -> list[AttemptRef]:
         """All attempts, finished or not, by name."""
@@ -223,8 +223,8 @@ class Store:
         self.blobs.remove(_pin(ref))
 
 
-def readable(manifest: Callable[[AttemptRef], Manifest], refs: Iterable[AttemptRef]) -> list[Manifest]:
-    """The manifests of finished attempts, oldest first.
+def readable(finished: Callable[[AttemptRef], Manifest | None], refs: Iterable[AttemptRef]) -> list[Manifest]:
+    """The manifests of attempts, oldest first; None of one that is not ``finished``.
 
     Damaged ones and those of an older version are skipped; ``store verify`` reports them.
 
@@ -234,9 +234,10 @@ def readable(manifest: Callable[[AttemptRef], Manifest], refs: Iterable[AttemptR
     found, unread = [], None
     for ref in refs:
         try:
-            found.append(manifest(ref))
+            found.append(finished(ref))
         except Permanent as e:
             unread = unread or e
+    found = [manifest for manifest in found if manifest]
     if unread and not found:
         raise unread
     return sorted(found, key=lambda m: m.created)

@@ -9,6 +9,7 @@ import simple_icons_pack
 from brand_detect.catalog import LexiconIndex, load_catalog
 from brand_detect.catalog.icons import import_icons, packaged_icons
 from brand_detect.catalog.source import IMPORTED
+from brand_detect.catalog.writing import add_brand
 from brand_detect.domain.catalog import Brand
 from brand_detect.domain.errors import BadInput
 from brand_detect.engines.artwork import VectorAndPixelArtwork
@@ -54,8 +55,13 @@ def test_what_was_imported_before_and_changed_by_hand_stays(tmp_path: Path):
     assert brands(tmp_path / "mine")["Nike"].aliases == ("Swoosh",)
 
 
-def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path):
-    folder = write(tmp_path / "season.2026", {"brands.yaml": "- Rolex\n"})
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path: Path, is_new: bool):
+    folder = tmp_path / "season.2026"
+    if is_new:
+        add_brand(folder, {"name": "Rolex"}, [], ARTWORK)
+    else:
+        write(folder, {"brands.yaml": "- Rolex\n"})
     assert import_icons(folder, ["nike"], ARTWORK).file == folder / IMPORTED
     assert list(brands(folder)) == ["Nike", "Rolex"]
     assert list(tmp_path.iterdir()) == [folder]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from brand_detect.catalog import load_catalog
+from brand_detect.cli import common
 from brand_detect.domain.errors import BadInput
 from brand_detect_tests.conftest import Ended
 from brand_detect_tests.support.logos import pixels, svg, write
@@ -21,6 +22,20 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BRAND_DETECT_CATALOG", "mine")
     write(tmp_path, {"a.svg": svg("disc"), "b.png": pixels(), "same.svg": svg("disc", extra="<desc/>")})
     return write(tmp_path / "mine", {"brands.yaml": "# ours\n- Rolex\n"})
+
+
+def test_ones_own_list_beside_the_store_is_found_from_any_folder(
+    command_line: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home, own = tmp_path / "home", tmp_path / "home" / ".state" / "checkpoints" / "_own_catalog"
+    write(home, {"dagster.yaml": ""})
+    write(own, {"brands.yaml": "- Rolex\n"})
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    monkeypatch.setattr(common, "home", lambda: monkeypatch.setenv("DAGSTER_HOME", str(home)))
+    monkeypatch.delenv("DAGSTER_HOME")
+    assert command_line("catalog", "add", "Zymvora")[0] == 0
+    assert [b.name for b in load_catalog(str(own)).catalog.brands] == ["Rolex", "Zymvora"]
 
 
 def test_a_catalogue_of_ones_own_begins_with_that_of_the_package(

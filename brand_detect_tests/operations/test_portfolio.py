@@ -77,8 +77,20 @@ def test_a_damaged_report_is_left_out_with_a_note(built: Pipeline, tmp_path: Pat
     assert [note for note in found.notes if note.startswith("two is left out: ")]
     without = portfolio_of(NewestReports(reports), silent, without=["two"])
     assert ([job.job_id for job in without.jobs], without.notes) == (["one"], ())
+    for chosen in (["one", "two"], ["two"]):
+        with pytest.raises(Permanent):
+            portfolio_of(NewestReports(reports), silent, chosen)
     with pytest.raises(Permanent):
-        portfolio_of(NewestReports(reports), silent, ["one", "two"])
+        portfolio_of(NewestReports(reports), silent, without=["one"], jobs=["one", "two"])
+
+
+def test_a_store_that_may_not_be_read_has_no_portfolio(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object):
+        raise Permanent("Access denied.")
+
+    monkeypatch.setattr(Reports, "find", refused)
+    with pytest.raises(Permanent, match="Access denied"):
+        portfolio_of(NewestReports(Reports(built.services.store)), silent)
 
 
 @pytest.mark.parametrize(

@@ -86,5 +86,6 @@ def test_a_damaged_one_is_named_with_what_to_do(tmp_path: Path, data: bytes):
     with pytest.raises(Permanent, match=f"The stored answer {ID} is damaged") as error:
         answers.recall(["e" * 32, ID])
     assert error.value.hint == f"remove _answers/01/{ID}.json"
+    assert Answers(Blobs(str(tmp_path)), "2026").recall([ID]) == {}, "it is asked again"
     file.unlink()
     assert answers.recall([ID]) == {}

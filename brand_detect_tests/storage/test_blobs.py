@@ -51,6 +51,19 @@ def test_what_cannot_be_looked_up_is_not_taken_for_missing(blobs: Blobs, monkeyp
         blobs.remove_folder("a")
 
 
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(blobs: Blobs, monkeypatch: pytest.MonkeyPatch):
+    assert (blobs.last_written_s("a"), blobs.size_bytes("a")) == (0, 0)
+    blobs.create("a/b.json", b"{}")
+
+    def fails(path: str):
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    monkeypatch.setattr(os, "scandir", fails)
+    for look in (blobs.last_written_s, blobs.size_bytes):
+        with pytest.raises(Transient, match="could not be looked up"):
+            look("a")
+
+
 def test_what_is_put_takes_the_place_of_what_was_there(either: Blobs, tmp_path: Path):
     assert either.put("a/b.json", b"old") == either.put("a/b.json", b"new") == f"{either.root}/a/b.json"
     assert either.read("a/b.json") == b"new"

@@ -75,6 +75,20 @@ def test_a_damaged_attempt_hides_no_other(store: Store):
         store.attempts("match", "filter_scenes")
 
 
+def test_an_attempt_that_may_not_be_looked_up_hides_no_other(store: Store, monkeypatch: pytest.MonkeyPatch):
+    refused, exists = AttemptRef("match", "filter_scenes", "run-1"), store.exists
+    for ref in (REF, refused):
+        store.begin(ref).commit(SCENES, **FACTS)
+
+    def look(ref: AttemptRef) -> bool:
+        if ref == refused:
+            raise Permanent("Access denied.")
+        return exists(ref)
+
+    monkeypatch.setattr(store, "exists", look)
+    assert [m.attempt for m in store.attempts("match", "filter_scenes")] == [REF.attempt]
+
+
 def test_an_attempt_of_another_schema_version_is_refused(store: Store, tmp_path: Path):
     store.begin(REF).commit(SCENES, **FACTS)
     path = tmp_path / "store" / REF.path / "manifest.json"

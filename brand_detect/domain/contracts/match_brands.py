@@ -42,7 +42,9 @@ class MatchBrandsParams(Params):
         description="largest share of distractors that may match a brand; 0 = logos are not matched",
     )
     min_unresolved_letters: int = Field(
-        3, ge=1, description="texts with fewer letters are not listed as unresolved; a Chinese one counts twice"
+        3,
+        ge=1,
+        description="texts with fewer letters are not listed as unresolved; a Chinese or Korean one counts twice",
     )
     min_unresolved_logo_s: float = Field(
         1.0,

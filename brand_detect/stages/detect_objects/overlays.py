@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import box_iou, box_of, rescaled, transformed
+from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
 from brand_detect.domain.tables import rows_of
 
@@ -81,18 +81,23 @@ def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
 def _places(first: Sequence[_First], kinds: Sequence[str]) -> list[_Place]:
     """Groups tracks by place and appearance, compared with the first track of the group."""
     places: defaultdict[str, list[_Place]] = defaultdict(list)
-    hashes: defaultdict[str, NDArray[np.uint64]] = defaultdict(lambda: np.zeros(256, np.uint64))
+    known: dict[str, tuple[Boxes, NDArray[np.uint64]]] = {}
     for row, (one, kind) in enumerate(zip(first, kinds, strict=True)):
-        here, known = places[kind], hashes[kind]
-        differ = np.bitwise_count(known[: len(here)] ^ np.uint64(one.crop_hash))
-        alike = [here[i] for i in np.flatnonzero(differ <= ALIKE_BUT_DIGITS_BITS)]
-        same = next((place for place in alike if box_iou(one.box[None], place.box[None])[0, 0] >= SAME_PLACE), None)
-        if same:
-            same.rows.append(row)
+        here = places[kind]
+        boxes, hashes = known.setdefault(kind, (np.zeros((256, 4)), np.zeros(256, np.uint64)))
+        differ = np.bitwise_count(hashes[: len(here)] ^ np.uint64(one.crop_hash))
+        alike = np.flatnonzero(differ <= ALIKE_BUT_DIGITS_BITS)
+        alike = alike[box_iou(one.box[None], boxes[alike])[0] >= SAME_PLACE]
+        if len(alike):
+            here[alike[0]].rows.append(row)
             continue
-        if len(here) == len(known):
-            hashes[kind] = known = np.concatenate([known, np.zeros_like(known)])
-        known[len(here)] = one.crop_hash
+        if len(here) == len(hashes):
+            boxes, hashes = (
+                np.concatenate([boxes, np.zeros_like(boxes)]),
+                np.concatenate([hashes, np.zeros_like(hashes)]),
+            )
+            known[kind] = boxes, hashes
+        boxes[len(here)], hashes[len(here)] = one.box, one.crop_hash
         here.append(_Place(kind, one.box, one.crop_hash, [row]))
     return [place for of_kind in places.values() for place in of_kind]
 

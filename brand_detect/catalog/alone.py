@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from brand_detect.catalog.fuzzy import Candidate
-from brand_detect.catalog.source import is_everyday_word
 from brand_detect.domain.text import Line
 
 # A name beside these is still alone on its line. OCR reads round emblems as an o (also a Greek or Cyrillic one) or 0,
@@ -33,14 +32,11 @@ def is_nothing_but_names(text: str, line: Line, candidates: Sequence[Candidate])
     )
 
 
-def is_host(text: str, line: Line, candidate: Candidate) -> bool:
-    """Whether the name is the host of a web or mail address: ewz in "Jobs: ewz.ch/jobs", not in ewz-blog.ch.
+def is_host(text: str, line: Line, begin: int, end: int) -> bool:
+    """Whether ``line.key[begin:end]`` is the host of a web or mail address: ewz in "Jobs: ewz.ch/jobs", not in
+    ewz-blog.ch.
 
-    Everyday words are none, because OCR loses spaces: "to the end.in". Nor is what a full stop ends: "by SAP.In".
+    Nor is what a full stop ends: "by SAP.In".
     """
-    begin, end = line.at[candidate.begin], line.at[candidate.end - 1] + 1
-    return (
-        candidate.exact
-        and not is_everyday_word(candidate.spelling.key)
-        and bool(BEFORE_HOST.search(text, 0, begin) and AFTER_HOST.match(text, end))
-    )
+    before, after = line.at[begin], line.at[end - 1] + 1
+    return bool(BEFORE_HOST.search(text, 0, before) and AFTER_HOST.match(text, after))

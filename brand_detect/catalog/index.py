@@ -94,7 +94,8 @@ class LexiconIndex:
         A name matches at word boundaries; its words may be run together or split. Everyday names (``whole_line``) match
         only on lines of nothing but names. Names that are not ``expected`` match approximately only as a whole line,
         and not if they are so short that chance makes them (``by_chance``); in a longer line, digits may stand for
-        their letters. In a ``certain`` text no letter is taken for another one (``FuzzyMatcher``). A line that repeats
+        their letters. None matches approximately over a host that is a name or an everyday word: www.fender.com is not
+        Finder.com. In a ``certain`` text no letter is taken for another one (``FuzzyMatcher``). A line that repeats
         itself is parted where it does, unless it is a name itself: TIMTIM, but not BONBON.
 
         ``score`` is 1 for the name's own letters, else 1 - edits / letters of the name, where an edit that OCR
@@ -108,13 +109,15 @@ class LexiconIndex:
             if expected or c.exact or c.complete or c.end - c.begin > self._crowd(c.spelling).short
             if not self._is_excluded_at(line, c)
         ]
+        hosts = _spelled_hosts(text, line, candidates)
+        candidates = [c for c in candidates if c.exact or all(c.end <= a or b <= c.begin for a, b in hosts)]
         chosen = _best_apart(candidates)
         is_the_line = len(chosen) == 1 and is_nothing_but_names(text, line, chosen)
         if not (expected or is_the_line or all(c.exact or c.complete for c in chosen)):
             candidates = [c for c in candidates if c.exact or c.complete]
             chosen = _best_apart(candidates)
         if any(c.spelling.whole_line for c in chosen) and not is_nothing_but_names(text, line, chosen):
-            chosen = _best_apart([c for c in candidates if not c.spelling.whole_line or is_host(text, line, c)])
+            chosen = _best_apart([c for c in candidates if not c.spelling.whole_line or _is_its_host(text, line, c)])
         return [_hit(line, c) for c in sorted(chosen, key=lambda c: c.worth)]
 
     def _parted(self, line: Line) -> Line:
@@ -471,6 +474,19 @@ def _best_apart(candidates: list[Candidate]) -> list[Candidate]:
         if all(candidate.end <= c.begin or c.end <= candidate.begin for c in chosen):
             chosen.append(candidate)
     return chosen
+
+
+def _spelled_hosts(text: str, line: Line, candidates: list[Candidate]) -> list[tuple[int, int]]:
+    """Where a name or an everyday word is the host of an address."""
+    words = [(a, b) for a, b in pairwise(line.cuts) if is_everyday_word(line.key[a:b])]
+    names = [(c.begin, c.end) for c in candidates if c.exact]
+    return [(begin, end) for begin, end in {*words, *names} if is_host(text, line, begin, end)]
+
+
+def _is_its_host(text: str, line: Line, candidate: Candidate) -> bool:
+    """Whether the name is a host and no everyday word, because OCR loses spaces: "to the end.in"."""
+    host = is_host(text, line, candidate.begin, candidate.end)
+    return host and candidate.exact and not is_everyday_word(candidate.spelling.key)
 
 
 def _place(line: Line, lattice: Lattice, fitted: Fit) -> tuple[int, int]:

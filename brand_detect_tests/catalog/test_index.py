@@ -568,7 +568,21 @@ def test_a_name_dressed_up_is_still_found(starter, brand, dress):
     """Unless the rest of the address makes another name with it: www.AC Hotels.com has Hotels.com."""
     text = dress.format(brand.name)
     hits, end = find(starter, text), text.index(brand.name) + len(brand.name)
-    assert brand.brand_id in [h.brand_id for h in hits] or any(h.end > end for h in hits)
+    assert brand.brand_id in [h.brand_id for h in hits] or any(h.end > end and h.score == 1 for h in hits)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("www.fender.com", ["Fender"]),  # and not Finder.com
+        ("www.Khaadi.com/sale", ["Khaadi"]),  # and not Shaadi.com
+        ("honey.co.uk", []),  # and not Money.co.uk: an everyday word is spelled right too
+        ("www.kiwi.com", ["Kiwi.com"]),  # not Kiwi: the longer name's own letters
+        ("www.bookinq.com", ["Booking.com"]),  # a host that is no word may be one misread
+    ],
+)
+def test_a_host_that_is_spelled_right_is_no_other_name(starter, text, found):
+    assert [h.brand for h in find(starter, text)] == found
 
 
 PARSED = parse_catalog(

@@ -348,7 +348,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="19",
+    code_version="20",
     packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",

@@ -17,6 +17,7 @@ from brand_detect.domain.geometry import at_edge, box_areas, shared, side_length
 from brand_detect.domain.placements import Placed
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import places
+from brand_detect.domain.text import reads_right_to_left
 from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
 BOX = ("x_px", "y_px", "w_px", "h_px")
@@ -133,7 +134,8 @@ def _members(verdicts: pa.Table, regions: pa.Table) -> _Members:
 def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.Table) -> _Spans:
     """Cuts the members to the span of their text that spells the brand.
 
-    If the reader gave no positions, letters are assumed to be evenly spread over the lettering.
+    If the reader gave no positions, letters are assumed to be evenly spread over the lettering, from the side where its
+    script begins.
     """
     first, verdict = members.first, members.verdict
     place = _places(regions, verdicts, verdict, members.region)
@@ -141,6 +143,8 @@ def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.
     begin, end = (_floats(verdicts[c])[verdict] for c in ("span_start", "span_end"))
     whole = np.isfinite(place[0]) | ~members.is_whole | (end <= begin)
     begin, end = _member_spans(quads, members.group, first, np.where(whole, 0.0, begin), np.where(whole, 1.0, end))
+    mirrored = np.array([reads_right_to_left(text) for text in verdicts["text"].to_pylist()], bool)[verdict]
+    begin, end = np.where(mirrored, 1 - end, begin), np.where(mirrored, 1 - begin, end)
     names_brand = end > begin
     size = sizes_of(frames, members.frame)
     cut = np.clip(_slices(quads, begin, end), 0, size[:, None, :])

@@ -119,6 +119,22 @@ def test_without_ink_the_box_is_cut_where_the_reader_saw_the_brand() -> None:
     assert [row[c] for c in ("x_px", "y_px", "w_px", "h_px")] == pytest.approx([150, 100, 100, 50])
 
 
+@pytest.mark.parametrize(
+    ("text", "x_px"),
+    [("نايكي محل", 200), ("נייקי כאן", 200), ("NIKE SHOP", 100), ("2026 نايكي", 200)],
+)
+def test_a_name_stands_where_its_script_begins(text: str, x_px: float) -> None:
+    region = p.region(0, "a", (100, 100, 200, 50))
+    [row] = seen([region], [p.verdict("Nike", ["a"], text=text, span_end=0.5)])
+    assert (row["x_px"], row["w_px"]) == pytest.approx((x_px, 100))
+
+
+def test_two_regions_of_one_name_from_right_to_left_are_cut_on_the_same_side() -> None:
+    regions = [p.region(0, "a", (300, 100, 200, 50)), p.region(0, "b", (100, 100, 200, 50))]
+    [row] = seen(regions, [p.verdict("Nike", ["a", "b"], rule="joined", text="نايكي محل", span_end=0.75)])
+    assert (row["x_px"], row["w_px"]) == pytest.approx((200, 300))
+
+
 def test_a_region_of_an_earlier_version_is_ink_all_over() -> None:
     [row] = seen([p.region(0, "a", glyph_boxes=None, contrast=None)], [p.verdict("Nike", ["a"])])
     assert (row["w_px"], row["h_px"], row["contrast"]) == (200, 50, None)

@@ -1,9 +1,11 @@
 """A report's detections as boxes that move with the video."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -80,10 +82,8 @@ class Annotations:
     def __init__(self, report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -> None:
         self._by_second: defaultdict[int, list[_Path]] = defaultdict(list)
         for path in _paths(report, frames, cells, bridge_s):
-            for begin, end in path.spans:
-                for second in range(int(begin), int(end) + 1):
-                    if path not in self._by_second[second]:
-                        self._by_second[second].append(path)
+            for second in {n for begin, end in path.spans for n in range(int(begin), int(end) + 1)}:
+                self._by_second[second].append(path)
 
     def at(self, t_s: float) -> list[Marked]:
         """The boxes at a time in seconds; brands with the most screen time come last, on top."""
@@ -151,10 +151,14 @@ def _paths(report: Report, frames: pa.Table, cells: pa.Table, bridge_s: float) -
             [
                 (first if begin - reach_s < first else begin, last if last < end + reach_s else end)
                 for begin, end in timeline.union(keys[:, 1:3], bridge_s).tolist()
-                for first, last in exposures[track[0]]
-                if max(begin, first) < min(end, last)
+                for first, last in _meeting(exposures[track[0]], begin, end)
             ],
         )
+
+
+def _meeting(spans: list[tuple[float, float]], begin: float, end: float) -> list[tuple[float, float]]:
+    """Those of ``spans``, disjoint and in order of time, that share some time with ``begin`` to ``end``."""
+    return spans[bisect_right(spans, begin, key=itemgetter(1)) : bisect_left(spans, end, key=itemgetter(0))]
 
 
 def _samples(tracks: Sequence[Sequence[Row]], frames: pa.Table, cells: pa.Table) -> Iterator[NDArray[np.float64]]:

@@ -1,16 +1,19 @@
 """Where boxes are between samples, and that none is there when it should not be."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from brand_detect.domain.contracts.compile_report import EXPOSURES
 from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, Side
 from brand_detect.domain.contracts.filter_scenes import BLACK
 from brand_detect.domain.protocols import Label, Shape
 from brand_detect.domain.tables import table
+from brand_detect.domain.timeline import union
 from brand_detect.engines.canvas import OpenCvCanvas
 from brand_detect.report.annotations import Annotations
 from brand_detect_tests.support import payloads as p
@@ -72,6 +75,29 @@ def test_boxes_begin_and_end_with_the_exposure_between_two_samples() -> None:
     shown = Annotations(made, frames.frames, filtered.timeline, BRIDGE_S)
     present = [t / 100 for t in range(400) if shown.at(t / 100)]
     assert (present[0], present[-1]) == (1.55, 2.59)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_boxes_are_shown_in_every_exposure_that_they_meet_and_in_no_other(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    frames = p.frames(100, size=(1000, 500))
+    filtered = p.scenes(frames)
+    starts, ends = (filtered.timeline[edge].to_numpy() for edge in ("start_s", "end_s"))
+    on = {f"t{n}": np.flatnonzero(random.random(100) < random.uniform(0.05, 0.6)) for n in range(12)}
+    regions = [p.region(frame, track) for track, seen in on.items() for frame in seen.tolist()]
+    verdicts = p.verdicts([p.verdict("Nike", [track]) for track in on])
+    made = select_report(p.request(), frames, filtered, p.detected(regions, filtered), verdicts)
+    edges = starts[np.sort(random.choice(100, 60, replace=False))].tolist()
+    exposures = [span for span in pairwise(edges) if random.random() < 0.7]  # anywhere, some of them adjacent
+    rows = [made.exposures.to_pylist()[0] | {"start_s": first, "end_s": last} for first, last in exposures]
+    shown = Annotations(
+        replace(made, exposures=table(EXPOSURES, rows)), frames.frames, filtered.timeline, BRIDGE_S
+    ).between(0, 50)
+    expected = []
+    for seen in on.values():
+        spans = union(np.column_stack((starts[seen], ends[seen])), BRIDGE_S).tolist()
+        expected.append([(max(a, c), min(b, d)) for a, b in spans for c, d in exposures if max(a, c) < min(b, d)])
+    assert sorted(track.spans_s for track in shown) == sorted(filter(None, expected))
 
 
 def test_nothing_is_drawn_over_a_cut() -> None:

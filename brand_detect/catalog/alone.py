@@ -33,10 +33,9 @@ def is_nothing_but_names(text: str, line: Line, candidates: Sequence[Candidate])
 
 
 def is_host(text: str, line: Line, begin: int, end: int) -> bool:
-    """Whether ``line.key[begin:end]`` is the host of a web or mail address: ewz in "Jobs: ewz.ch/jobs", not in
-    ewz-blog.ch.
+    """Whether the letters from ``begin`` to ``end`` are the host of a web or mail address.
 
-    Nor is what a full stop ends: "by SAP.In".
+    So is ewz in "Jobs: ewz.ch/jobs", not in ewz-blog.ch; nor is what a full stop ends: "by SAP.In".
     """
     before, after = line.at[begin], line.at[end - 1] + 1
-    return bool(BEFORE_HOST.search(text, 0, before) and AFTER_HOST.match(text, after))
+    return bool(AFTER_HOST.match(text, after) and BEFORE_HOST.search(text, 0, before))

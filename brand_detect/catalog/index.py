@@ -485,8 +485,8 @@ def _spelled_hosts(text: str, line: Line, candidates: list[Candidate]) -> list[t
 
 def _is_its_host(text: str, line: Line, candidate: Candidate) -> bool:
     """Whether the name is a host and no everyday word, because OCR loses spaces: "to the end.in"."""
-    host = is_host(text, line, candidate.begin, candidate.end)
-    return host and candidate.exact and not is_everyday_word(candidate.spelling.key)
+    may_be = candidate.exact and not is_everyday_word(candidate.spelling.key)
+    return may_be and is_host(text, line, candidate.begin, candidate.end)
 
 
 def _place(line: Line, lattice: Lattice, fitted: Fit) -> tuple[int, int]:

@@ -103,13 +103,13 @@ def is_word(letter: str) -> bool:
     return letters_of(letter)[0][1]
 
 
-@cache
 def reads_right_to_left(text: str) -> bool:
     """Whether the first letter of ``text`` is of a script written from right to left: Arabic, Hebrew."""
     directions = map(unicodedata.bidirectional, text)
     return next((direction for direction in directions if direction in {"L", "R", "AL"}), "L") != "L"
 
 
+@cache
 def letters_of(char: str) -> tuple[tuple[str, bool], ...]:
     """The letters of the key for a character, each with whether it is a word of its own; none for what parts words."""
     if char in _WORDS_OF_THEIR_OWN:

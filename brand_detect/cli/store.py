@@ -32,7 +32,8 @@ def verify(
     """List stored files that are missing or damaged.
 
     Compares every file with its manifest. Ends with exit code 6 if there are
-    any. Frames removed by retention do not count.
+    any. Frames removed by retention do not count, nor do checkpoints of
+    another schema version, which are listed.
 
     Examples:
       brand-detect store verify
@@ -40,7 +41,7 @@ def verify(
     """
     from brand_detect.catalog import catalog_from_json
     from brand_detect.storage.store import Store
-    from brand_detect.storage.verify import verify_jobs, verify_shared
+    from brand_detect.storage.verify import OTHER_VERSION, verify_jobs, verify_shared
 
     home()  # the store lies there by default, wherever this is called
     store, log = Store(Settings.load().store_root), logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def verify(
         err.print("restore these files, or re-materialize their attempts; --json has the details", highlight=False)
     else:
         out.print("no damage", highlight=False)
-    if found:
+    if any(damage.damage != OTHER_VERSION for damage in found):
         raise typer.Exit(FOUND)
 
 

@@ -14,6 +14,10 @@ class Missing(Permanent):
     """A file is missing from the store."""
 
 
+class OtherVersion(Permanent):
+    """An attempt has another schema version than this program reads."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Translate faults of a store into one sentence that starts with ``what``, such as "a.json could not be read".

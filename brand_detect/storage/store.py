@@ -18,7 +18,7 @@ from brand_detect.storage import codec as payload_codec
 from brand_detect.storage.attempts import AttemptRef, AttemptWriter
 from brand_detect.storage.blobs import Blobs
 from brand_detect.storage.codec import Value
-from brand_detect.storage.faults import Missing
+from brand_detect.storage.faults import Missing, OtherVersion
 from brand_detect.storage.manifest import NAME, FileEntry, Manifest, manifest_from_json, schema_version_of
 from brand_detect.storage.shards import SHARD_PREFIX
 from brand_detect.storage.snapshots import Snapshots
@@ -63,7 +63,8 @@ class Store:
         """The attempt's manifest.
 
         Raises:
-            Permanent: the attempt is unfinished, damaged, deleted, or of another schema version.
+            Permanent: the attempt is unfinished, damaged or deleted.
+            OtherVersion: it has another schema version.
         """
         data = self.read_part(ref, NAME)
         try:
@@ -72,7 +73,7 @@ class Store:
         except ValueError as e:
             raise self.damaged(ref, NAME) from e
         if found is None:
-            raise Permanent(
+            raise OtherVersion(
                 f"The checkpoint {ref} was written with schema version {version}; this program reads {SCHEMA_VERSION}.",
                 f"re-materialize {ref.stage} of {ref.job_id}, or read it with the program that wrote it",
             )

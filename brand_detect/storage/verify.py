@@ -12,7 +12,7 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.storage.answers import Answers, answer_from_json
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import Blobs, concurrently
-from brand_detect.storage.faults import Missing
+from brand_detect.storage.faults import Missing, OtherVersion
 from brand_detect.storage.manifest import NAME
 from brand_detect.storage.own_files import OWN, OwnFiles
 from brand_detect.storage.own_files import versions as versions_of_own_files
@@ -22,15 +22,17 @@ from brand_detect.storage.shards import SHARD_PREFIX
 from brand_detect.storage.snapshots import CATALOG, EXEMPLARS
 from brand_detect.storage.store import Store
 
+OTHER_VERSION = "other version"
+
 
 @dataclass(frozen=True)
 class Damage:
-    """A damaged, missing or unreadable file."""
+    """A damaged, missing or unreadable file, or an attempt that this program cannot read for its schema version."""
 
     file: str
     """Path within the store."""
     damage: str
-    """damaged | missing | unreadable"""
+    """damaged | missing | unreadable | other version"""
     what: str
     hint: str
 
@@ -125,5 +127,6 @@ def _look(path: str, look: Callable[[], object]) -> Iterator[Damage]:
 
 
 def _damage(path: str, error: BrandDetectError) -> Damage:
-    kind = "missing" if isinstance(error, Missing) else "damaged" if isinstance(error, Permanent) else "unreadable"
+    kinds = ((Missing, "missing"), (OtherVersion, OTHER_VERSION), (Permanent, "damaged"))
+    kind = next((kind for of, kind in kinds if isinstance(error, of)), "unreadable")
     return Damage(path, kind, str(error), error.hint)

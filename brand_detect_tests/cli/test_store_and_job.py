@@ -73,6 +73,12 @@ def test_a_store_is_looked_through(home: Path, command_line: Callable[..., Ended
     [damage] = json.loads(out)
     assert (code, damage["file"]) == (6, str(texts.relative_to(home / "store")))
     assert "re-materialize run_ocr of match" in damage["hint"]
+    manifest = texts.with_name("manifest.json")
+    written = manifest.read_bytes()
+    manifest.write_text('{"schema_version": 2}', encoding="utf-8")
+    code, out, _ = command_line("store", "verify", "match")
+    assert (code, out.split()[2:4]) == (0, ["other", "version"])
+    manifest.write_bytes(written)
     code, _, err = command_line("store", "verify", "macth")
     assert (code, "did you mean match?" in err) == (3, True)
 

@@ -1,5 +1,6 @@
 """A store looked through: what is damaged, what is missing, and what is as it should be."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.own_files import OwnFiles
 from brand_detect.storage.reviews import Reviews
 from brand_detect.storage.store import Store
-from brand_detect.storage.verify import verify_jobs, verify_shared
+from brand_detect.storage.verify import OTHER_VERSION, verify_jobs, verify_shared
 from brand_detect_tests.support.checkpoints import FACTS, REF, SCENES, stored
 from brand_detect_tests.support.pipeline import silent
 
@@ -62,6 +63,17 @@ def test_files_that_are_missing_or_another_are_listed_with_what_to_do(store: Sto
     for damage in verify_jobs(store, ["match"], silent):
         assert damage.file.rpartition("/")[2] in damage.what
         assert "re-materialize filter_scenes of match" in damage.hint
+
+
+def test_a_checkpoint_of_another_schema_version_is_no_damage(tmp_path: Path):
+    store = Store(str(tmp_path))
+    made_from = stored(store, "match", "run-0", upstream={})
+    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0", "brand_catalog": "v1"}))
+    manifest = tmp_path / made_from.path / "manifest.json"
+    manifest.write_text(json.dumps({"schema_version": 2}))
+    assert found(store) == [(OTHER_VERSION, f"{made_from}/manifest.json")]
+    manifest.write_text("{")
+    assert found(store) == [("damaged", f"{made_from}/manifest.json")]
 
 
 def test_a_checkpoint_from_which_another_was_made_must_be_there(tmp_path: Path):

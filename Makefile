@@ -38,7 +38,7 @@ style: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/pyright
 
-tests: $(VENV)/.dev
+tests: $(VENV)/.compiled
 	@# tests that call make must not wait for this one's job slots
 	MAKEFLAGS= $(BIN)/pytest -m "not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -77,6 +77,11 @@ lock: ## write constraints.txt from a clean environment
 clean: ## remove .venv, caches and build output; jobs and reports in .state stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find brand_detect brand_detect_tests -name __pycache__ -type d -exec rm -rf {} +
+
+# One process compiles what tests import, beside the type checker; else each test runner would compile all of it.
+$(VENV)/.compiled: $(VENV)/.dev
+	-@MAKEFLAGS= $(BIN)/pytest --collect-only -q >/dev/null
+	@touch $@
 
 # An empty file in .venv records what is installed, so that a second run starts at once.
 $(VENV)/.runtime: pyproject.toml constraints.txt scripts/setup.sh

@@ -1,4 +1,4 @@
-"""Draws and embeds the logos of the packaged brand list: ``make starter-logos``, a minute.
+"""Draws and embeds the logos of the packaged list: ``make starter-logos``, a minute.
 
 ``catalog/data/simple-icons.yaml`` names them, by hand: icons of simple-icons-pack (CC0) that the brand's boards show.
 Left out are letters alone, which reading finds, products that boards do not name, plain shapes (a star, a square, a

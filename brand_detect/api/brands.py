@@ -53,17 +53,17 @@ class ListedBrand(BaseModel):
 class BrandPage(BaseModel):
     brands: list[ListedBrand]
     total: int = Field(description="brands that the search finds", examples=[1])
-    listed: int = Field(description="brands of the list", examples=[34233])
+    listed: int = Field(description="number of brands on the list", examples=[34233])
     excluded: int = Field(description="those of them that reports leave out", examples=[0])
     page: int = Field(examples=[1])
     pages: int = Field(examples=[1])
-    version: str = Field(description="version of the list", examples=["8724681cca1ef89f"])
-    is_own: bool = Field(description="whether it can be changed; the package's own list cannot")
+    version: str = Field(description="version of the catalogue that the list gives", examples=["8724681cca1ef89f"])
+    is_own: bool = Field(description="whether the list can be changed; the packaged list cannot")
 
 
 class OwnList(BaseModel):
     folder: str = Field(description="where it lies", examples=["/srv/brand_detect/.state/checkpoints/_own_catalog"])
-    listed: int = Field(description="brands of the list", examples=[34233])
+    listed: int = Field(description="number of brands on the list", examples=[34233])
 
 
 class NewLogo(BaseModel):
@@ -131,14 +131,14 @@ class OlderReport(BaseModel):
     job_id: str = Field(examples=["final-1a2b3c4d"])
     video: str = Field(examples=["final.mp4"])
     gains: list[str] = Field(
-        description="brands that it lacks: its texts have names that are new on the list, or it excluded them",
+        description="brands that it lacks: its texts have names that are new on the brand list, or it excluded them",
         examples=[["Zymvora"]],
     )
     loses: list[str] = Field(description="its brands that the list has no more, or excludes", examples=[[]])
 
 
 class OlderReports(BaseModel):
-    """Reports made with another version of the list. What its logos would find, only a replay tells."""
+    """Reports made with another version of the catalogue. What its logos would find, only a replay tells."""
 
     reports: list[OlderReport]
     not_looked_at: int = Field(description="jobs beyond the limit of 500", examples=[0])
@@ -191,14 +191,14 @@ def _lookup_router(brands: StoredBrands, may_see: Sequence[Dependency]) -> Endpo
 
     @router.get(f"{BRANDS}/reports", responses=problems(503))
     def older() -> OlderReports:
-        """The reports that another version of the list has made, those first that would change: replay them from
+        """The reports made with another version of the catalogue, those first that would change: replay them from
         `match_brands`."""
         found, left_out = brands.older()
         return OlderReports(reports=list(map(_older, found)), not_looked_at=left_out)
 
     @router.get(PROPOSALS, responses=problems(503))
     def proposals() -> list[OpenProposal]:
-        """The 100 open proposals for the list that were longest on screen."""
+        """The 100 open proposals for the catalogue that were longest on screen."""
         return open_list(brands)[0]
 
     @router.get(f"{PROPOSALS}/{{proposal_id}}.jpg", include_in_schema=False)
@@ -213,7 +213,7 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
 
     @router.post(BRANDS, responses=problems(403, 415, 503))
     def add(asked: NewBrand, warnings: Annotated[list[str], Depends(unknown_like(NewBrand))]) -> AddedBrand:
-        """Add a brand to the deployment's list, or names and logos to the brand of that name.
+        """Add a brand to the deployment's brand list, or names and logos to the brand of that name.
 
         A logo may have 5 MiB, and the body 8 MiB: send more logos in further requests. Reports show the brand once they
         are replayed from `match_brands`.
@@ -231,7 +231,7 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
 
     @router.post(f"{BRANDS}/own", responses=problems(403, 415, 503))
     def make_own() -> OwnList:
-        """Copy the package's list, which cannot be changed, into the deployment's state, and use the copy from now on.
+        """Copy the packaged list, which cannot be changed, into the deployment's state, and use the copy from now on.
 
         It names the same brands, so reports do not change.
         """
@@ -240,7 +240,7 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
 
     @router.post(f"{BRANDS}/{{brand_id}}/exclude", responses=problems(403, 404, 415, 503))
     def exclude(brand_id: BrandId) -> ListedBrand:
-        """Leave a brand out of reports. It stays on the list, so its texts and logos count for no other brand.
+        """Leave a brand out of reports. It stays on the brand list, so its texts and logos count for no other brand.
 
         Reports made before keep it until they are replayed from `match_brands`.
         """
@@ -253,7 +253,7 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
 
     @router.post(f"{BRANDS}/{{brand_id}}/merge", responses=problems(403, 404, 415, 503))
     def merge(brand_id: BrandId, asked: Merge) -> MergedBrand:
-        """Give a brand's names and logos to another, and take it off the deployment's list.
+        """Give a brand's names and logos to another, and take it off the deployment's brand list.
 
         Reports made before keep their names until they are replayed from `match_brands`.
         """
@@ -265,7 +265,7 @@ def _change_router(brands: StoredBrands, may_change: Sequence[Dependency]) -> En
         proposal_id: Annotated[str, Path(openapi_examples={"proposal": {"value": "3f9a1c07b1d2e3f4"}})],
         decided: Decided,
     ) -> Outcome:
-        """Accept a proposal into the list, or reject it for all jobs."""
+        """Accept a proposal into the brand list, or reject it for all jobs."""
         done = brands.decide(proposal_id, decided.verdict == "accepted", decided.name)
         name = done.added.brand.name if done else ""
         alike = brands.alike(name) if done else []

@@ -107,17 +107,17 @@ class StoredBrands:
 
     @property
     def own(self) -> Path | None:
-        """The list that can be changed; None for the package's own."""
+        """The list that can be changed; None for the packaged list."""
         path = self._settings.brand_list
         return Path(path).absolute() if path else None
 
     @property
     def may_make_own(self) -> bool:
-        """Whether ``make_own`` can: the list is the package's own, and there is a place for one's own."""
+        """Whether ``make_own`` can: it is the packaged list, and there is a place for one's own."""
         return self.own is None and self._settings.own_list is not None
 
     def make_own(self) -> None:
-        """Copies the package's list to where the deployment's own is looked for; all processes read it from then on.
+        """Copies the packaged list to where the deployment's own is looked for; all processes read it from then on.
 
         Raises:
             BadInput: there is no place for it.
@@ -125,7 +125,7 @@ class StoredBrands:
         with self._writing:
             if self.own is None:
                 if self._settings.own_list is None:
-                    raise BadInput("The packaged brand list cannot be changed.", NO_PLACE)
+                    raise BadInput("The packaged list cannot be changed.", NO_PLACE)
                 create_catalog(self._settings.own_list)
 
     def find(self, text: str) -> list[Brand]:
@@ -237,11 +237,11 @@ class StoredBrands:
     def changeable(self) -> Path:
         """
         Raises:
-            BadInput: the list is the package's own.
+            BadInput: it is the packaged list.
         """
         if self.own is None:
             raise BadInput(
-                "The packaged brand list cannot be changed.",
+                "The packaged list cannot be changed.",
                 "make it your own first, on the page of the brand list" if self.may_make_own else NO_PLACE,
             )
         return self.own

@@ -33,7 +33,7 @@ SHORTEST_RUN_ON = 4  # fewest letters of the longest name in words that OCR ran 
 SHORTEST_PIECE = 3  # fewest letters of the everyday words and other names beside it: ATPTENNISTV
 REPEATED = re.compile(r"(.{3,}?)\1+")  # a line that is one text several times, as on LED boards
 RUN_ON_SCORE = 0.95
-# Lowest similarity, of 100, of a near name. Of 570 names of the starter catalogue with 15 to 40 % of their letters
+# Lowest similarity, of 100, of a near name. Of 570 names of the packaged list with 15 to 40 % of their letters
 # missing 66 % still find theirs, and 21 % of 600 everyday words find one; with 55: 85 and 100 %.
 NEAR_SCORE = 80
 SHORTEST_NEAR = 5  # fewest letters of such a text: shorter ones are similar to a name by chance

@@ -168,7 +168,7 @@ class _Listed:
 def load_catalog(
     path: str = "", artwork: Artwork | None = None, drafts: Mapping[Path, bytes] | None = None
 ) -> LoadedCatalog:
-    """Reads the brand list in a local file or folder; without ``path``, the package's own.
+    """Reads the brand list in a local file or folder; without ``path``, the packaged list.
 
     ``artwork`` checks the logos; without it they are not checked. ``drafts`` replace files of these paths.
 

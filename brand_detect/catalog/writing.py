@@ -89,7 +89,7 @@ class Added:
 
 
 def create_catalog(folder: Path, *, empty: bool = False) -> Path:
-    """Creates a catalogue with the packaged brands and their logos, or an ``empty`` one; gives its list.
+    """Creates a brand list as a copy of the packaged list, with its logos, or an ``empty`` one; gives its file.
 
     Raises:
         BadInput: the folder has a list already, or cannot be written to.

@@ -36,11 +36,11 @@ CatalogOpt = Annotated[
 @commands.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder to create")],
-    empty: Annotated[bool, typer.Option("--empty", help="start without the packaged brands")] = False,
+    empty: Annotated[bool, typer.Option("--empty", help="start without the brands of the packaged list")] = False,
 ) -> None:
-    """Create your own catalogue, a folder to keep in git.
+    """Create your own brand list, a folder to keep in git.
 
-    It starts with the packaged brands and their logos.
+    It starts as a copy of the packaged list, with its logos.
 
     Example: brand-detect catalog init catalogue
     """
@@ -294,15 +294,15 @@ def preview(
 
 
 def of_ones_own(path: Path | None) -> Path:
-    """The catalogue to write to.
+    """The brand list to write to.
 
     Raises:
-        BadInput: it is the packaged one.
+        BadInput: it is the packaged list.
     """
     chosen = str(path or settings_at_home().brand_list)
     if not chosen:
         raise BadInput(
-            "The packaged catalogue cannot be changed.",
+            "The packaged list cannot be changed.",
             "create your own with brand-detect catalog init FOLDER, and set BRAND_DETECT_CATALOG to it",
         )
     return Path(chosen).absolute()

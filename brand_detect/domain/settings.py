@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     catalog: str = Field(
         default="",
         description="the brand list, where the sensors run: a YAML or CSV file or a folder; empty = the one that "
-        "the page of the brand list makes in the store, else the package's own",
+        "the page of the brand list makes in the store, else the packaged list",
     )
     inbox: str = Field(
         default="", description="a folder or URI within the media roots whose videos become jobs; empty = off"
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     @property
     def brand_list(self) -> str:
         """Where the brand list is now: as ``catalog`` says, else ``own_list`` once somebody has made it, else empty,
-        for the package's own. Look again whenever the list is read: processes go on while it is made."""
+        for the packaged list. Look again whenever the list is read: processes go on while it is made."""
         made = self.own_list and (self.own_list / OWN_LIST).is_file()
         return self.catalog or (str(self.own_list) if made else "")
 

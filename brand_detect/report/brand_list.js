@@ -36,7 +36,7 @@ const listedAs = (name, typed) => (!typed || typed.toLowerCase() === name.toLowe
 const SLOW = "A long list takes some seconds.";
 const listOf = (text, mark) => text.split(mark).map((part) => part.trim()).filter(Boolean);
 
-// --- the package's list, copied
+// --- the packaged list, copied
 
 byId("make-own")?.addEventListener("click", (event) => during(event.target, "Copying and reading it… This takes some seconds.", async () => {
   const { folder } = await ask("POST", "/brands/own");

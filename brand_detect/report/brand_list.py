@@ -25,7 +25,7 @@ def render_brand_list(
     """The page, and its scripts.
 
     ``page`` and ``proposals`` are as ``GET /brands`` and ``GET /proposals`` give them, ``damaged`` says which of the
-    proposals' files are, ``asked`` is the search; ``may_make_own`` says whether the page can copy the package's list.
+    proposals' files are, ``asked`` is the search; ``may_make_own`` says whether the page can copy the packaged list.
     """
     script = script_of("brand_list")
 

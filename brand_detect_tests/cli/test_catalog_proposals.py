@@ -155,7 +155,7 @@ def test_a_name_that_cannot_be_given_is_not_proposed(learning: Learning, monkeyp
     assert (code, "The brand has no name." in said) == (BadInput.exit_code, True)
     monkeypatch.delenv("BRAND_DETECT_CATALOG")
     code, _, said = learning.call("catalog", "name", "match", learning.cluster("ACME WIDGETS"), "Acme")
-    assert (code, "The packaged catalogue cannot be changed." in said) == (BadInput.exit_code, True)
+    assert (code, "The packaged list cannot be changed." in said) == (BadInput.exit_code, True)
     assert sorted(stored.iterdir()) == before
 
 

@@ -32,7 +32,7 @@ from brand_detect.orchestration.run import JobRun, Runner
 from brand_detect.report.pages import evidence
 from brand_detect.storage.frames import StoredFrames
 
-OWN = "the package's own list"
+OWN = "the packaged list"
 CROP_PX = 640
 """Width of a picture of the evidence."""
 OUTLINE: Color = (255, 80, 80)

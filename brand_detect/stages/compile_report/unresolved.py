@@ -27,7 +27,7 @@ LONGEST_COMPARED = 100
 """Most letters of a text that are compared."""
 SHARED = 90.0
 """Least likeness of the shorter text to a part of the longer one, in percent. Of all pairs of 2,000 names of the
-package's list, 6 in 100,000 are as alike."""
+packaged list, 6 in 100,000 are as alike."""
 
 
 def locate_unresolved(unresolved: pa.Table, detected: DetectedObjects, frames: pa.Table) -> pa.Table:

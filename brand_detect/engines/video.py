@@ -549,7 +549,11 @@ class Pictures:
                 landed = next(pictures, None)
                 if landed and landed.pts is not None and landed.pts <= at:
                     return chain([landed], pictures)
-        container.seek(0)
+        try:
+            container.seek(0)
+        except FFmpegError:  # not one picture
+            self.damaged = True
+            return iter(())
         return self._good()
 
     def _good(self) -> Iterator["VideoFrame"]:

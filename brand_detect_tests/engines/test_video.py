@@ -83,8 +83,8 @@ def write_image(path: Path) -> Path:
     return path
 
 
-def write_header_only(path: Path) -> Path:
-    with av.open(str(path), "w") as container:
+def write_header_only(path: Path, **options: str) -> Path:
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         container.start_encoding()
@@ -397,6 +397,12 @@ def test_a_damaged_tail_under_sound_is_told(tmp_path: Path) -> None:
     path = truncate(write_with_sound(tmp_path / "a.mkv", moving(100), sound_s=4.0), 0.6)
     with pytest.raises(DamagedTail):
         decode(path)
+
+
+def test_a_file_without_pictures_has_none_further_on(tmp_path: Path) -> None:
+    path = write_header_only(tmp_path / "a.mp4", movflags="frag_keyframe+empty_moov")
+    with pytest.raises(DamagedTail):
+        decode(path, start_s=100.0)
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:

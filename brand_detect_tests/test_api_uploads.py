@@ -281,6 +281,21 @@ def sent_copy(dagster: ScriptedClient, folder: Path) -> tuple[TestClient, Path, 
     return http, clip, upload_id
 
 
+def test_a_jobs_video_that_goes_while_it_is_compared_is_no_copy(
+    dagster: ScriptedClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    http, clip, upload_id = sent_copy(dagster, tmp_path)
+    same = Path.samefile
+
+    def gone(path: Path, other: Path) -> bool:
+        clip.unlink()
+        return same(path, other)
+
+    monkeypatch.setattr(Path, "samefile", gone)
+    answer = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)
+    assert (answer.status_code, answer.json()["video_uri"]) == (200, str(tmp_path / "uploads" / upload_id / "x.mp4"))
+
+
 def test_the_answer_about_a_copy_may_be_lost_too(dagster: ScriptedClient, tmp_path: Path):
     http, clip, upload_id = sent_copy(dagster, tmp_path)
     first = http.post(f"/uploads/{upload_id}/finish", headers=MEANT)

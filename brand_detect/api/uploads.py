@@ -195,7 +195,7 @@ class UploadArea:
                 if there == here or ("://" not in there + here and Path(there).samefile(here)):
                     return False
                 return file.seek(0, io.SEEK_END) == size_bytes and content_sha256(file)[0] == sha256
-        except BrandDetectError:
+        except (BrandDetectError, OSError):  # OSError: one of the two is gone before they are compared
             return False
 
 

@@ -1,6 +1,7 @@
 """Opens videos by URI, within the allowed roots."""
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -56,8 +57,10 @@ class MediaFiles:
     @contextmanager
     def open(self, uri: str) -> Iterator[BinaryIO]:
         """A seekable binary file; see ``Media.open``."""
-        with explained(f"{uri} could not be read"), self._open(self.check(uri), uri) as file:
-            yield file
+        with explained(f"{uri} could not be read"):
+            opened = self._open(self.check(uri), uri)
+        with opened:
+            yield cast("BinaryIO", _Explained(opened, uri))
 
     def _open(self, path: str, uri: str) -> BinaryIO:
         try:
@@ -91,6 +94,30 @@ class MediaFiles:
                 f"BRAND_DETECT_MEDIA_ROOTS allows {', '.join(roots)}",
             )
         return await send(request)
+
+
+class _Explained(io.RawIOBase):
+    """Tells faults of its reads and seeks as those of ``uri``; what else fails while it is open is not its fault."""
+
+    def __init__(self, file: BinaryIO, uri: str) -> None:
+        self._file, self._what = file, f"{uri} could not be read"
+
+    def read(self, size: int = -1, /) -> bytes:
+        with explained(self._what):
+            return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with explained(self._what):
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
 
 
 def _regular(path: str, uri: str) -> BinaryIO:

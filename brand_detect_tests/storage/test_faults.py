@@ -5,7 +5,7 @@ from pathlib import Path
 
 import botocore.exceptions
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.storage.faults import check_address, explained
@@ -70,13 +70,24 @@ def test_every_call_of_the_store_explains_its_faults():
         pass
 
 
-def test_a_video_that_breaks_off_while_it_is_read_may_be_tried_again(tmp_path: Path):
-    (tmp_path / "x.mp4").write_bytes(b"video")
-    with (
-        pytest.raises(Transient, match=r"x\.mp4 could not be read: Could not connect"),
-        MediaFiles([str(tmp_path)]).open(str(tmp_path / "x.mp4")),
-    ):
+@pytest.mark.parametrize("call", ["read", "seek"])
+def test_a_video_that_breaks_off_while_it_is_read_may_be_tried_again(monkeypatch: pytest.MonkeyPatch, call: str):
+    MemoryFileSystem().pipe_file("/bucket/x.mp4", b"video")
+
+    def fail(*_: object) -> None:
         raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://nowhere")
+
+    with MediaFiles(["memory://bucket"]).open("memory://bucket/x.mp4") as file:
+        assert file.read(2) == b"vi"
+        monkeypatch.setattr(MemoryFile, call, fail)
+        with pytest.raises(Transient, match=r"x\.mp4 could not be read: Could not connect"):
+            getattr(file, call)(1)
+
+
+def test_what_else_fails_while_a_video_is_open_is_not_its_fault(tmp_path: Path):
+    (tmp_path / "x.mp4").write_bytes(b"video")
+    with pytest.raises(OSError, match="No space left"), MediaFiles([str(tmp_path)]).open(str(tmp_path / "x.mp4")):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "value.json", "shots.parquet"])

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from base64 import urlsafe_b64encode
+from codecs import BOM_UTF8
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -86,7 +87,7 @@ class RequestFile(BaseModel):
         if len(text) > REQUEST_BYTES:
             raise BadInput("The request is too large.", f"write no more than {REQUEST_BYTES} bytes")
         try:
-            asked = cls.model_validate_json(text)
+            asked = cls.model_validate_json(text.removeprefix(BOM_UTF8))
         except ValidationError as e:
             first = e.errors(include_input=False)[0]
             name = ".".join(map(str, first["loc"])) or "the request"

@@ -80,6 +80,6 @@ def _texts(folder: str, pattern: str) -> dict[str, str]:
 def _text(file: Path) -> str:
     """The content; empty, and so malformed for whoever uses it, unless it is UTF-8."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         return ""

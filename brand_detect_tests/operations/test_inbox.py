@@ -281,6 +281,13 @@ def test_a_bad_request_is_moved_aside_with_its_reason_and_its_video_waits(sensed
     assert len(sensed.rejected) == 1
 
 
+def test_a_request_may_begin_with_a_byte_order_mark(sensed: Sensed):
+    sensed.put("match.mp4")
+    sensed.put("match.json", b'\xef\xbb\xbf{"job_id": "final"}')
+    sensed.settled()
+    assert sensed.jobs == ["final"]
+
+
 def test_a_request_that_is_still_written_is_no_bad_one(sensed: Sensed):
     sensed.put("match.mp4")
     for text in ('{"job', '{"job_id": "fi', '{"job_id": "final"}'):

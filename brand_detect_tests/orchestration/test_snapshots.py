@@ -165,7 +165,7 @@ def test_own_files_travel_by_version(tmp_path: Path):
         assert own_files(instance, services.store) == OwnFiles(
             {"mine": "look"}, {"contract": "version: 1"}, {"rink": "version: 2"}
         )
-        (tmp_path / "prompts" / "mine.md").write_text("look again", encoding="utf-8")
+        (tmp_path / "prompts" / "mine.md").write_text("look again", encoding="utf-8-sig")  # as some editors save it
         assert own_files(instance, services.store).prompts == {"mine": "look"}, "as it was read"
         take_snapshot(instance, services)
         assert own_files(instance, services.store).prompts == {"mine": "look again"}

@@ -101,7 +101,7 @@ def load_labels(path: Path) -> dict[str, ClipLabels]:
     from brand_detect.evaluation.synthetic.footage import Truth  # most commands need no drawing
 
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
         if "boxes" in data:
             clip = path.name.removesuffix(".truth.json") + ".mp4"
             return {clip: labels_of_truth(clip, Truth.from_json(data))}

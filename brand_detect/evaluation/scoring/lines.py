@@ -130,7 +130,7 @@ def load_lines(path: Path) -> list[Line]:
         BadInput: it is missing, or not such a file.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets save a byte order mark
             lines = [_line(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError, OverflowError, csv.Error) as e:
         raise BadInput(

@@ -73,6 +73,12 @@ def test_other_files_are_refused(path: Path, text: str | None) -> None:
         load_labels(path)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_labels(path: Path) -> None:
+    labels = load_labels(written(path))
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    assert load_labels(path) == labels
+
+
 def test_a_generated_clip_is_labelled_by_its_truth(tmp_path: Path) -> None:
     truth = tmp_path / "b.truth.json"
     truth.write_text("".join(truth_of("Kia", 0, 100).to_json()), encoding="utf-8")

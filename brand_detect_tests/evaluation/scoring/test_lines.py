@@ -66,6 +66,14 @@ def test_lines_come_back_from_their_file(tmp_path: Path):
     assert load_lines(tmp_path / "lines.csv") == said
 
 
+def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path: Path):
+    said = [Line("a.mp4", "t", "r", "VISA", 0.5, ("Visa",), CERTAIN)]
+    path = tmp_path / "lines.csv"
+    write_lines(said, path)
+    path.write_text(path.read_text("utf-8").replace("\n", "\r\n"), "utf-8-sig", newline="")
+    assert load_lines(path) == said
+
+
 STEPS = json.dumps({"n_characters": [2, 1], "characters": "Vv'", "costs": [0, 9, 0]})
 HEADER = "clip,track,region,text,confidence,shown,steps\n"
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from brand_detect.api import create_app, is_loopback, shared
 from brand_detect.client import Client, ReportSummary, Run
@@ -309,6 +311,43 @@ def test_with_a_key_nothing_but_the_monitors_answers_without_it(dagster: Scripte
     assert dagster.asked == []
     assert http.get("/health").status_code == http.get("/ready").status_code == 200
     assert http.get("/detect/checkpoints/match", headers={"X-API-Key": "geheim"}).status_code == 200
+
+
+def test_without_the_key_no_body_is_waited_for(dagster: ScriptedClient):
+    app: Any = service(dagster, api_key="geheim").app
+    changing = [
+        (method.upper(), path.format_map(defaultdict(lambda: "annotated")))
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if method not in ("get", "head")
+    ]
+    assert len(changing) >= 20
+
+    async def status(method: str, path: str) -> int:
+        answers: list[Message] = []
+
+        async def never() -> Message:
+            return await asyncio.Future()
+
+        async def send(message: Message) -> None:
+            answers.append(message)
+
+        headers = [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"9"),
+            (b"x-api-key", b"wrong"),
+            (b"x-requested-with", b"brand_detect"),
+        ]
+        request = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b""}
+        await asyncio.wait_for(app(request, never, send), 5.0)
+        return answers[0]["status"]
+
+    async def statuses() -> set[int]:
+        return {await status(method, path) for method, path in changing}
+
+    assert asyncio.run(statuses()) == {401}
+    assert dagster.asked == []
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -15,14 +15,17 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brand_detect.api.answers import media_type
+from brand_detect.api.answers import AsciiJSON, media_type
 from brand_detect.domain.job import JOB_ID
 from brand_detect.domain.settings import check_api_key
 
 COOKIE = "brand_detect"
 ASKED_BY = "brand_detect"
 """Required value of ``X-Requested-With`` in POSTs: another site's form cannot send it."""
+LOGIN = "/login"
+LOCKED = "The API key is missing or wrong: send it as X-API-Key, or log in."
 SESSION_S = 12 * 3600
 PAGES = ("/brand-list", "/compare", "/portfolio")
 """Pages besides those of jobs."""
@@ -75,7 +78,7 @@ class Access:
     def to_login(self, request: Request) -> Response:
         """A redirect to the login, which leads on to the requested page."""
         asked = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
-        return RedirectResponse(f"/login?next={quote(within(asked))}", 303)
+        return RedirectResponse(f"{LOGIN}?next={quote(within(asked))}", 303)
 
     def _knows(self, cookie: str) -> bool:
         claim, _, signature = cookie.rpartition(".")
@@ -85,6 +88,23 @@ class Access:
 
     def _sign(self, claim: str) -> str:
         return hmac.new(self._secret, claim.encode(), hashlib.sha256).hexdigest()
+
+
+class KeyFirst:
+    """Turns away what would change something, without the key or a cookie, before its body is received.
+
+    FastAPI receives a body, of up to 8 MiB, before it calls a dependency.
+    """
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        changes = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if changes and scope["path"] != LOGIN and not self._access.may_enter(Request(scope)):
+            await AsciiJSON({"detail": LOCKED}, 401)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def within(address: str) -> str:
@@ -99,7 +119,7 @@ def guards(access: Access) -> tuple[list[Dependency], list[Dependency]]:
 
     def entered(request: Request) -> None:
         if not access.may_enter(request):
-            raise HTTPException(401, "The API key is missing or wrong: send it as X-API-Key, or log in.")
+            raise HTTPException(401, LOCKED)
 
     def meant(request: Request, x_requested_with: Annotated[str, Header(description=f"`{ASKED_BY}`")] = "") -> None:
         """Another site can make a browser send a form with the cookie, but neither this header nor JSON."""

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from brand_detect.api.access import Access, guards
+from brand_detect.api.access import Access, KeyFirst, guards
 from brand_detect.api.answers import AsciiJSON, Endpoints, Problem, broken, problems
 from brand_detect.api.brands import PROPOSALS, brand_router
 from brand_detect.api.clips import clip_router
@@ -61,12 +61,13 @@ def create_app(client: Client, settings: Settings, *, api_key: str = "", hosts: 
         redoc_url=None,
         default_response_class=AsciiJSON,
     )
+    access = Access(api_key)
+    app.add_middleware(KeyFirst, access=access)
     app.add_middleware(Limits, rate=rate_of(settings.api_rate), max_body_bytes=settings.api_max_body_bytes)
     app.add_middleware(Guard, hosts=hosts)
     app.add_middleware(Sealed)
     if settings.proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.proxies))
-    access = Access(api_key)
 
     def check_key(given: Annotated[str | None, Depends(APIKeyHeader(name="X-API-Key", auto_error=False))]) -> None:
         if not access.has_key(given):

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from brand_detect.api.access import Access, guards, within
+from brand_detect.api.access import LOGIN, Access, guards, within
 from brand_detect.api.answers import AsciiJSON, Endpoints, problems
 from brand_detect.api.clips import attached
 from brand_detect.api.corrections import REPORTS, correction_router
@@ -96,14 +96,14 @@ def login_router(access: Access) -> Endpoints:
     """The login page and its form."""
     router = Endpoints()
 
-    @router.get("/login", include_in_schema=False)
+    @router.get(LOGIN, include_in_schema=False)
     def login_page(request: Request) -> Response:
         following = within(request.query_params.get("next", ""))
         if access.is_open:
             return RedirectResponse(following, 303)
         return HTMLResponse(render_login(following), headers=PLAIN)
 
-    @router.post("/login", include_in_schema=False)
+    @router.post(LOGIN, include_in_schema=False)
     async def login(request: Request) -> Response:
         form = parse_qs((await request.body()).decode(errors="replace"))
         key, following = form.get("key", [""])[0], within(form.get("next", [""])[0])

@@ -152,7 +152,7 @@ def test_a_replay_answers_with_what_its_report_says(http: TestClient, dagster: S
     }
     [(what, (job_id, stage, overrides, more))] = dagster.asked
     assert (what, job_id, stage, overrides) == ("replay", "match", "run_ocr", {"run_ocr": {"max_crops": 5}})
-    assert more == {"pins": {}, "reset": [], "reuse": False, "key": ""}
+    assert more == {"pins": {}, "reset": [], "reuse": False, "delay_s": 0.0, "key": ""}
 
 
 def test_a_retry_is_queued_with_the_defaults_that_are_documented(http: TestClient, dagster: ScriptedClient):

@@ -45,13 +45,31 @@ class Checkpoint(BaseModel):
     attempts: list[AttemptInfo] = Field(description="newest first")
 
 
-class ReplayRequest(BaseModel):
-    job_id: str
-    start_stage: str = Field(description="the first stage to run again, one of the eight")
-    config_overrides: ConfigOverrides = None
+class ReplayOptions(BaseModel):
+    """What a replay of any job may be told."""
+
+    start_stage: str = Field(description="the first stage to run again, one of the eight", examples=["match_brands"])
+    config_overrides: ConfigOverrides = Field(None, examples=[{"match_brands": {"min_confidence": 0.5}}])
     reset: list[str] = Field([], description="stages whose earlier overrides are dropped")
     pins: dict[str, str] = Field({}, description="the attempt to read, by stage; default: the latest")
     reuse: bool = Field(False, description="skip leading stages whose result exists, made by the same recipe")
+
+    def launch(self, client: Client, job_id: str, key: str, delay_s: float = 0.0) -> Run:
+        """As ``Client.replay``."""
+        return client.replay(
+            job_id,
+            self.start_stage,
+            self.config_overrides,
+            pins=self.pins,
+            reset=self.reset,
+            reuse=self.reuse,
+            delay_s=delay_s,
+            key=key,
+        )
+
+
+class ReplayRequest(ReplayOptions):
+    job_id: str
 
 
 class ReplayResponse(BaseModel):
@@ -114,7 +132,7 @@ def detect_router(
         The run continues if the caller disconnects. A second replay of the job waits for the first.
         """
         try:
-            run = await anyio.to_thread.run_sync(_replay, client, asked, idempotency_key, limiter=launching)
+            run = await anyio.to_thread.run_sync(asked.launch, client, asked.job_id, idempotency_key, limiter=launching)
         except Permanent as e:
             raise _replay_failed(e) from e
         try:
@@ -163,19 +181,6 @@ def _checkpoints(client: Client, store: Store, job_id: str) -> list[Checkpoint]:
         for s in STAGES
         if (state := history.stages[s]).attempts
     ]
-
-
-def _replay(client: Client, asked: ReplayRequest, key: str) -> Run:
-    """Launch it."""
-    return client.replay(
-        asked.job_id,
-        asked.start_stage,
-        asked.config_overrides,
-        pins=asked.pins,
-        reset=asked.reset,
-        reuse=asked.reuse,
-        key=key,
-    )
 
 
 async def _finished(client: Client, run: Run, request: Request) -> Run:

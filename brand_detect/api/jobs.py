@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from brand_detect.api.access import Access
 from brand_detect.api.answers import Endpoints, Warnings, problems, unknown_like
-from brand_detect.api.detect import ConfigOverrides, Key
+from brand_detect.api.detect import ConfigOverrides, Key, ReplayOptions
 from brand_detect.api.guard import CSP, policy
 from brand_detect.api.job_list import Job, JobList, JobPage, Sort, State
 from brand_detect.api.states import waits_for
@@ -65,12 +65,7 @@ class Launched(BaseModel):
     warnings: Warnings = Field(default=[], examples=[[]])
 
 
-class NewReplay(BaseModel):
-    start_stage: str = Field(description="the first stage to run again, one of the eight", examples=["match_brands"])
-    config_overrides: ConfigOverrides = Field(None, examples=[{"match_brands": {"min_confidence": 0.5}}])
-    reset: list[str] = Field([], description="stages whose earlier overrides are dropped")
-    pins: dict[str, str] = Field({}, description="the attempt to read, by stage; default: the latest")
-    reuse: bool = Field(False, description="skip leading stages whose result exists, made by the same recipe")
+class NewReplay(ReplayOptions):
     hold_s: float = Field(
         0.0, ge=0, le=LONGEST_DELAY_S, allow_inf_nan=False, description="time to hold it in the queue, in seconds"
     )
@@ -224,7 +219,7 @@ def job_router(
         idempotency_key: Key = "",
     ) -> Launched:
         """Queue a run of a stage and all below it, and answer at once."""
-        launch = partial(_replay, client, job_id, asked, idempotency_key)
+        launch = partial(asked.launch, client, job_id, idempotency_key, asked.hold_s)
         return _launched(await anyio.to_thread.run_sync(launch, limiter=launching), warnings)
 
     @router.post(f"{JOBS}/replay", status_code=202, responses=problems(403, 415))
@@ -246,25 +241,12 @@ def job_router(
     return router
 
 
-def _replay(client: Client, job_id: str, asked: NewReplay, key: str = "") -> Run:
-    return client.replay(
-        job_id,
-        asked.start_stage,
-        asked.config_overrides,
-        pins=asked.pins,
-        reset=asked.reset,
-        reuse=asked.reuse,
-        delay_s=asked.hold_s,
-        key=key,
-    )
-
-
 def _replay_all(client: Client, asked: NewReplays, key: str) -> tuple[list[Launched], list[Refused]]:
     queued, refused = [], []
     job_ids = list(dict.fromkeys(asked.job_ids))
     for at, job_id in enumerate(job_ids):
         try:
-            queued.append(_launched(_replay(client, job_id, asked, key and f"{key}/{job_id}")))
+            queued.append(_launched(asked.launch(client, job_id, key and f"{key}/{job_id}", asked.hold_s)))
         except Transient as e:  # it concerns the rest as well
             return queued, refused + [_refused(other, e) for other in job_ids[at:]]
         except BrandDetectError as e:

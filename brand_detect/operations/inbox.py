@@ -59,6 +59,8 @@ UNKNOWN = "?"
 TAKEN, THERE, SETTLING, HASHING = "taken", "there already", "waiting to settle", "being hashed"
 REFUSED, LEFT = "refused", "left for the next tick"
 HELD, ALONE, AGAIN = "waiting for a new request", "requests without a video", "to be tried again"
+ALWAYS = (TAKEN, SETTLING, HASHING, REFUSED, LEFT)
+"""Counts that a tick tells even if they are 0."""
 ALIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -199,11 +201,10 @@ class Tick:
         self.runs: dict[str, dg.RunRequest] = {}
         self.taken: dict[str, dict[str, str]] = {}
         """The files that are done once Dagster has the run, by run key."""
-        self.counts: Counter[str] = Counter(dict.fromkeys((TAKEN, SETTLING, HASHING, REFUSED, LEFT), 0))
+        self.counts: Counter[str] = Counter(dict.fromkeys(ALWAYS, 0))
 
     def __str__(self) -> str:
-        always = (TAKEN, SETTLING, HASHING, REFUSED, LEFT)
-        return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n or what in always) + "."
+        return ", ".join(f"{n} {what}" for what, n in self.counts.items() if n or what in ALWAYS) + "."
 
     def look(self) -> None:
         """Process one page of files, oldest first."""

@@ -112,16 +112,18 @@ def delete(
 
     with local_instance() as (instance, services):
         found = deletion.belongings(instance, services.store, job_id)
-    err.print(plain(str(found)), highlight=False, soft_wrap=True)
+        err.print(plain(str(found)), highlight=False, soft_wrap=True)
+        if yes:
+            deletion.delete(instance, services.store, found)
     if not yes:  # here no progress bars erase the question
         if not sys.stdin.isatty():
             raise BadInput("There is no terminal to confirm it.", "add --yes")
         if not typer.confirm(f"Delete {job_id} for good?", err=True):
             err.print("nothing is deleted")
             return
-    with local_instance() as (instance, services):
-        found = deletion.belongings(instance, services.store, job_id)  # read again: a run may have begun
-        deletion.delete(instance, services.store, found)
+        with local_instance() as (instance, services):
+            found = deletion.belongings(instance, services.store, job_id)  # read again: a run may have begun
+            deletion.delete(instance, services.store, found)
     if as_json:
         out.print_json(data=asdict(found))
     else:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import typer
 
@@ -14,6 +15,7 @@ from brand_detect.client import Client
 from brand_detect.domain.errors import Permanent
 from brand_detect.domain.history import History, StageState
 from brand_detect.domain.pipeline import LINE
+from brand_detect.operations.retention import deletion
 from brand_detect.storage import store
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.store import Store
@@ -227,10 +229,25 @@ def test_ctrl_c_at_a_question_is_told_from_a_fault(
     assert (kept / "store" / "match").exists()
 
 
-def test_a_deletion_that_is_confirmed_goes_ahead(
-    home: Path, command_line: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("options", "looks"), [((), 2), (("--yes",), 1)])
+def test_a_deletion_looks_again_only_after_it_asked(
+    home: Path,
+    command_line: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    looks: int,
 ):
     answering(True, monkeypatch)
-    code, out, _ = command_line("job", "delete", "match")
+    looked: list[str] = []
+    look = deletion.belongings
+
+    def counted(instance: dg.DagsterInstance, store: Store, job_id: str) -> deletion.Belongings:
+        looked.append(job_id)
+        return look(instance, store, job_id)
+
+    monkeypatch.setattr(deletion, "belongings", counted)
+    code, out, err = command_line("job", "delete", "match", *options)
     assert (code, out) == (0, "match is deleted\n")
+    assert err.count("match: 10 checkpoints") == 1
+    assert looked == ["match"] * looks
     assert not (home / "store" / "match").exists()

@@ -95,8 +95,10 @@ class LexiconIndex:
         only on lines of nothing but names. Names that are not ``expected`` match approximately only as a whole line,
         and not if they are so short that chance makes them (``by_chance``); in a longer line, digits may stand for
         their letters. None matches approximately over a host that is a name or an everyday word: www.fender.com is not
-        Finder.com. In a ``certain`` text no letter is taken for another one (``FuzzyMatcher``). A line that repeats
-        itself is parted where it does, unless it is a name itself: TIMTIM, but not BONBON.
+        Finder.com. None ends in an address's com, net or org unless that is a word of its own: swiss.com is not
+        Swisscom, but booking.com is Booking.com. In a ``certain`` text no letter is taken for another one
+        (``FuzzyMatcher``). A line that repeats itself is parted where it does, unless it is a name itself: TIMTIM, but
+        not BONBON.
 
         ``score`` is 1 for the name's own letters, else 1 - edits / letters of the name, where an edit that OCR
         confusion explains counts a fifth, and a letter cut off at an end of the line nine tenths.
@@ -107,7 +109,7 @@ class LexiconIndex:
             c
             for c in self._candidates(line, fuzzy_score, min_fuzzy_length, certain)
             if expected or c.exact or c.complete or c.end - c.begin > self._crowd(c.spelling).short
-            if not self._is_excluded_at(line, c)
+            if not self._is_excluded_at(line, c) and not _takes_in_a_domain(text, line, c)
         ]
         hosts = _spelled_hosts(text, line, candidates)
         candidates = [c for c in candidates if c.exact or all(c.end <= a or b <= c.begin for a, b in hosts)]
@@ -481,6 +483,17 @@ def _spelled_hosts(text: str, line: Line, candidates: list[Candidate]) -> list[t
     words = [(a, b) for a, b in pairwise(line.cuts) if is_everyday_word(line.key[a:b])]
     names = [(c.begin, c.end) for c in candidates if c.exact]
     return [(begin, end) for begin, end in {*words, *names} if is_host(text, line, begin, end)]
+
+
+def _takes_in_a_domain(text: str, line: Line, candidate: Candidate) -> bool:
+    """Whether the name's last word goes on over the dot of .com, .net or .org."""
+    cut = candidate.end - 3
+    return (
+        candidate.begin < cut in line.cuts
+        and line.key[cut : candidate.end] in ("com", "net", "org")
+        and text[line.at[cut] - 1] == "."
+        and len(candidate.spelling.key) - 3 not in candidate.spelling.cuts
+    )
 
 
 def _is_its_host(text: str, line: Line, candidate: Candidate) -> bool:

@@ -264,7 +264,7 @@ def run_ocr(
 
 
 @stage_asset(
-    code_version="27",
+    code_version="28",
     packages=["rapidfuzz"],
     shipped=["catalog/data/everyday_words.txt", "weights/distractors.jpg"],
     work="rules",

@@ -585,6 +585,22 @@ def test_a_host_that_is_spelled_right_is_no_other_name(starter, text, found):
     assert [h.brand for h in find(starter, text)] == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("swiss.com", []),
+        ("Swisscom", ["Swisscom"]),
+        ("swisscom.ch", ["Swisscom"]),
+        ("www.forti.net", []),
+        ("www.voda.com/offers", []),
+        ("booking.com", ["Booking.com"]),  # a word of its own
+        ("www.fubo.tv", ["FuboTV"]),  # TV is part of names
+    ],
+)
+def test_the_end_of_an_address_is_not_that_of_a_name(starter, text, found):
+    assert [h.brand for h in find(starter, text)] == found
+
+
 PARSED = parse_catalog(
     """
 - {name: Lacoste, logo_only: true, aliases: [La Chemise Lacoste]}

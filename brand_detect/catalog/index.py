@@ -237,6 +237,8 @@ class LexiconIndex:
             candidate = self._likely_at(line, lattice, position)
             if candidate is None or self._is_excluded_at(line, candidate):
                 continue
+            if _takes_in_a_domain(lattice.text, line, candidate):
+                continue
             known = found.get(candidate.spelling.brand.brand_id)
             if known is None or candidate.worth < known.worth:
                 found[candidate.spelling.brand.brand_id] = candidate

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from brand_detect.catalog import LexiconIndex, load_catalog, parse_catalog
 from brand_detect.catalog.source import is_everyday_word
 from brand_detect.domain.catalog import Brand, BrandCatalog, BrandKind
-from brand_detect.domain.lattice import Step, lattice_of
+from brand_detect.domain.lattice import Step, lattice_of, spelled
 from brand_detect.domain.text import key_of
 from brand_detect_tests.support.matching import crowded
 
@@ -592,6 +592,8 @@ def test_a_host_that_is_spelled_right_is_no_other_name(starter, text, found):
         ("Swisscom", ["Swisscom"]),
         ("swisscom.ch", ["Swisscom"]),
         ("www.forti.net", []),
+        ("trans.com", []),
+        ("Transcom", ["Transcom"]),
         ("www.voda.com/offers", []),
         ("booking.com", ["Booking.com"]),  # a word of its own
         ("www.fubo.tv", ["FuboTV"]),  # TV is part of names
@@ -599,6 +601,8 @@ def test_a_host_that_is_spelled_right_is_no_other_name(starter, text, found):
 )
 def test_the_end_of_an_address_is_not_that_of_a_name(starter, text, found):
     assert [h.brand for h in find(starter, text)] == found
+    likely = [h.brand for h in starter.find_likely(spelled(text, certain=True))]
+    assert likely in (found, [])  # booking is an everyday word
 
 
 PARSED = parse_catalog(

@@ -6,6 +6,7 @@ from functools import partial
 
 from brand_detect.domain.catalog import BrandCatalog
 from brand_detect.domain.errors import BrandDetectError, Permanent
+from brand_detect.domain.pipeline import CATALOG as BRAND_CATALOG
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.proposals import Decision, Proposal
 from brand_detect.domain.protocols import Progress
@@ -40,20 +41,24 @@ class Damage:
 def verify_jobs(store: Store, jobs: Sequence[str], progress: Progress) -> Iterator[Damage]:
     """Check the files of checkpoints and corrections of ``jobs``.
 
-    A missing ancestor of a checkpoint is damage, too. If all frames of an attempt are missing, retention removed them,
-    which is not.
+    A missing ancestor or catalogue of a checkpoint is damage, too. If all frames of an attempt are missing, retention
+    removed them, which is not.
     """
     refs = [ref for job_id in jobs for stage in LINE for ref in store.folders(job_id, stage)]
     finished: set[AttemptRef] = set()
     read: set[AttemptRef] = set()
+    catalogs: set[str] = set()
     for n, (ref, looked) in enumerate(zip(refs, concurrently(partial(_of_attempt, store), refs), strict=True), 1):
         if looked is not None:
             finished.add(ref)
             read |= looked.read
+            catalogs.add(looked.catalog)
             yield from looked.damaged
         progress(n, len(refs), "checkpoints")
     for ref in sorted(read - finished, key=str):
         yield from _look(f"{ref}/{NAME}", partial(store.manifest, ref))
+    for version in sorted(catalogs - {*store.snapshots.versions(), ""}):
+        yield from _look(f"{CATALOG}/{version}/catalog.json", partial(store.snapshots.read, version))
     for job_id in jobs:
         for path in Reviews(store.blobs, job_id).paths():
             yield from _sealed(store.blobs, path, review_from_json)
@@ -91,6 +96,8 @@ class _Looked:
     damaged: list[Damage]
     read: frozenset[AttemptRef] = frozenset()
     """Its ancestors."""
+    catalog: str = ""
+    """Version of its catalogue, if it was made with one."""
 
 
 def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
@@ -105,7 +112,7 @@ def _of_attempt(store: Store, ref: AttemptRef) -> _Looked | None:
     files = [file for file in manifest.files if shards or not file.name.startswith(SHARD_PREFIX)]
     damaged = [found for file in files for found in _look(f"{ref}/{file.name}", partial(store.prove, ref, file))]
     read = (AttemptRef(ref.job_id, stage, name) for stage, name in manifest.upstream.items() if stage in LINE)
-    return _Looked(damaged, frozenset(read))
+    return _Looked(damaged, frozenset(read), manifest.upstream.get(BRAND_CATALOG, ""))
 
 
 def _sealed(blobs: Blobs, path: str, parse: Callable[[bytes], object]) -> Iterator[Damage]:

@@ -68,7 +68,7 @@ def test_files_that_are_missing_or_another_are_listed_with_what_to_do(store: Sto
 def test_a_checkpoint_of_another_schema_version_is_no_damage(tmp_path: Path):
     store = Store(str(tmp_path))
     made_from = stored(store, "match", "run-0", upstream={})
-    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0", "brand_catalog": "v1"}))
+    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0"}))
     manifest = tmp_path / made_from.path / "manifest.json"
     manifest.write_text(json.dumps({"schema_version": 2}))
     assert found(store) == [(OTHER_VERSION, f"{made_from}/manifest.json")]
@@ -76,10 +76,18 @@ def test_a_checkpoint_of_another_schema_version_is_no_damage(tmp_path: Path):
     assert found(store) == [("damaged", f"{made_from}/manifest.json")]
 
 
+def test_the_catalogue_with_which_a_checkpoint_was_made_must_be_there(tmp_path: Path):
+    store = Store(str(tmp_path))
+    store.begin(REF).commit(SCENES, **told(upstream={"brand_catalog": "v1"}))
+    assert found(store) == [("missing", "_catalog/v1/catalog.json")]
+    store.snapshots.add("v1", b"{}")
+    assert found(store) == []
+
+
 def test_a_checkpoint_from_which_another_was_made_must_be_there(tmp_path: Path):
     store = Store(str(tmp_path))
     made_from = stored(store, "match", "run-0", upstream={})
-    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0", "brand_catalog": "v1"}))
+    store.begin(REF).commit(SCENES, **told(upstream={"extract_frames": "run-0"}))
     assert found(store) == []
     (tmp_path / made_from.path / "manifest.json").unlink()
     assert found(store) == [("missing", f"{made_from}/manifest.json")]

@@ -24,10 +24,10 @@ def boxes_of(quads: Sequence[ArrayLike]) -> Boxes:
     return np.array([box_of(q) for q in quads]).reshape(-1, 4)
 
 
-def quad_area(quad: ArrayLike) -> float:
-    """Area of a quad of shape (4, 2), by the shoelace formula."""
-    x, y = np.asarray(quad, np.float64).T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+def quad_areas(quads: ArrayLike) -> NDArray[np.float64]:
+    """Areas of quads of shape (n, 4, 2), by the shoelace formula."""
+    x, y = np.moveaxis(np.asarray(quads, np.float64), 2, 0)
+    return np.abs((x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1)) / 2
 
 
 def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,16 +40,27 @@ def side_lengths(quads: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return along, across
 
 
+def proportions(quads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Length of each of ``quads``, shape (n, 4, 2), over its height."""
+    along, across = side_lengths(quads)
+    return np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
+
+
+def sections(quads: NDArray[np.float64], begin: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The parts of ``quads``, (n, 4, 2), between two shares of their length, each (n,)."""
+    upper, lower = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
+    b, e = begin[:, None], end[:, None]
+    corners = (quads[:, 0] + b * upper, quads[:, 0] + e * upper, quads[:, 3] + e * lower, quads[:, 3] + b * lower)
+    return np.stack(corners, axis=1)
+
+
 def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sub-quads of ``quads``, (n, 4, 2); ``inside``, (n, 4), is left, top, right, bottom as shares of the sides."""
-    left, top, right, bottom = inside.T[:, :, None]
-
-    def at(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        upper = quads[:, 0] + x * (quads[:, 1] - quads[:, 0])
-        lower = quads[:, 3] + x * (quads[:, 2] - quads[:, 3])
-        return upper + y * (lower - upper)
-
-    return np.stack((at(left, top), at(right, top), at(right, bottom), at(left, bottom)), axis=1)
+    left, top, right, bottom = inside.T
+    part = sections(quads, left, right)
+    return part[:, (0, 1, 1, 0)] + np.stack((top, top, bottom, bottom), axis=1)[:, :, None] * (
+        part[:, (3, 2, 2, 3)] - part[:, (0, 1, 1, 0)]
+    )
 
 
 def at_edge(low: NDArray[np.float64], high: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -113,6 +124,12 @@ def quad_of(box: ArrayLike) -> NDArray[np.float32]:
     """The corners (4, 2) of an upright box, clockwise from the top left."""
     left, top, right, bottom = np.asarray(box, np.float32)
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
+
+
+def moved_box(box: ArrayLike, transform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The upright box around an upright box after a transform of shape (3, 3)."""
+    left, top, right, bottom = np.asarray(box, np.float64)
+    return box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], transform))
 
 
 def coverage(boxes: Boxes, by: Boxes) -> NDArray[np.float64]:

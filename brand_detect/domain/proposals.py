@@ -12,7 +12,7 @@ from brand_detect.domain.contracts.compile_report import Report, Reviewed, Revie
 from brand_detect.domain.contracts.verdicts import AnswerStatus, Rule
 from brand_detect.domain.hashes import alike
 from brand_detect.domain.records import Record
-from brand_detect.domain.tables import Row, content_id
+from brand_detect.domain.tables import BOX, Row, content_id
 from brand_detect.domain.text import Line, key_of, line_of, same_text
 
 MOST_CLUSTERS = 10
@@ -69,7 +69,7 @@ class Open:
 
 def proposal_of(cluster: Row, job_id: str, frames: str, name: str, proposer: Proposer, model: str = "") -> Proposal:
     """Proposes that ``cluster``, a row of REPORT_UNRESOLVED, shows a brand called ``name``."""
-    box = tuple(cluster[c] for c in ("x_px", "y_px", "w_px", "h_px"))
+    box = tuple(cluster[c] for c in BOX)
     return Proposal(
         proposal_id=content_id("proposal", key_of(name) or cluster["cluster_id"]),
         name=name,
@@ -199,7 +199,7 @@ def _of_detection(
         frames=frames,
         frame=row["frame"],
         t_s=row["t_s"],
-        box=(row["x_px"], row["y_px"], row["w_px"], row["h_px"]),
+        box=tuple(row[c] for c in BOX),
     )
 
 

@@ -47,6 +47,8 @@ STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), 
 STRINGS = pa.list_(pa.string())
 EMBEDDING = pa.list_(pa.float16())
 EDGES = pa.list_(pa.float32(), 4)
+BOX = ("x_px", "y_px", "w_px", "h_px")
+"""Columns of an upright box: its left and upper edge, its width and height."""
 Row = Mapping[str, Any]
 
 Float32 = Annotated[float, F32]

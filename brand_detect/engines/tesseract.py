@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import Permanent, Transient
+from brand_detect.domain.geometry import quad_of
 from brand_detect.domain.protocols import Area, Image, Reading, Region
 
 LINE_HEIGHT_PX = 64  # capitals of about 30 px, which Tesseract reads best
@@ -176,5 +177,5 @@ def _lines(data: dict[str, list]) -> list[list[Word]]:
 def _region(line: list[Word], scale: float) -> Region:
     left, top = min(w[0] for w in line), min(w[1] for w in line)
     right, bottom = max(w[2] for w in line), max(w[3] for w in line)
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32) / scale
-    return Region(RegionKind.text, "", sum(w[4] for w in line) / len(line), corners.astype(np.float32))
+    quad = quad_of((left, top, right, bottom)) / scale
+    return Region(RegionKind.text, "", sum(w[4] for w in line) / len(line), quad)

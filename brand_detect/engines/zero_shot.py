@@ -9,6 +9,7 @@ import numpy as np
 
 from brand_detect.domain.contracts.detect_objects import RegionKind
 from brand_detect.domain.errors import BadInput, Permanent
+from brand_detect.domain.geometry import quad_of
 from brand_detect.domain.protocols import Area, Image, Region
 from brand_detect.engines.model_files import ModelFolder
 from brand_detect.engines.pretrained import failures_of, load_pretrained
@@ -46,7 +47,7 @@ class ZeroShotDetector:
             found = self._found(np.ascontiguousarray(image[:, :, ::-1]))
         labels = found["text_labels"] or []
         return [
-            Region(RegionKind.object, str(label), float(score), _quad(box.tolist()))
+            Region(RegionKind.object, str(label), float(score), quad_of(box.tolist()))
             for box, score, label in zip(found["boxes"], found["scores"], labels, strict=True)
         ]
 
@@ -64,8 +65,3 @@ class ZeroShotDetector:
             outputs, threshold=self._min_score, target_sizes=[rgb.shape[:2]], text_labels=[self._labels]
         )
         return found
-
-
-def _quad(box: Sequence[float]) -> np.ndarray:
-    left, top, right, bottom = box
-    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)

@@ -18,7 +18,7 @@ from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.contracts.filter_scenes import KEYFRAME
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
-from brand_detect.domain.tables import Row
+from brand_detect.domain.tables import BOX, Row
 from brand_detect.report.exports import rounded
 from brand_detect.report.words import has_placement, one_line
 
@@ -86,7 +86,7 @@ def labels(request: JobRequest, frames: pa.Table, timeline: pa.Table, regions: p
             if (row["track_id"], row["frame"]) in hidden:
                 n_hidden += boxes == "boxes"
             elif row["w_px"] > 0 and row["h_px"] > 0:
-                x, y, w, h = (row[c] for c in ("x_px", "y_px", "w_px", "h_px"))
+                x, y, w, h = (row[c] for c in BOX)
                 box = Box(place[row["brand_id"]], x, y, w, h, {name: row[name] for name in ATTRIBUTES})
                 getattr(pictures[row["frame"]], boxes).append(box)
     return Labels(brands, tuple(pictures.values()), n_hidden)

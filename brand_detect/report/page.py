@@ -32,6 +32,7 @@ from brand_detect.domain.contracts.verdicts import REASONS, Rule
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE
 from brand_detect.domain.protocols import Color, FrameReader, ImageCodec
+from brand_detect.domain.tables import BOX
 from brand_detect.report.colors import colors_of
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.figures import Figure, figures_of, leading, written, zone_shares
@@ -82,7 +83,7 @@ PER_STAGE = ("seconds", "engines", "stats", "lineage", "params")
 
 SHOWN = (
     *("exposure_id", "start_s", "end_s", "seconds", "area_frac_mean", "area_frac_max", "zone", "n_detections"),
-    *("confidence", "frame", "x_px", "y_px", "w_px", "h_px", "text", "rule", "decided_by", "placement"),
+    *("confidence", "frame", *BOX, "text", "rule", "decided_by", "placement"),
     *("placement_confidence", "asset"),
     *("position", "clarity", "visible_frac", "exclusive_s", "quality", "media_factor", "reviewed"),
 )
@@ -232,7 +233,7 @@ def _data(
     times: dict[int, float] = {}
     alike = {proof.matched for proof in report.evidence if proof.rule == Rule.reidentified}
     read_s: dict[str, float] = {}
-    wanted = ("frame", "t_s", "track_id", "brand_id", "x_px", "y_px", "w_px", "h_px")
+    wanted = ("frame", "t_s", "track_id", "brand_id", *BOX)
     for frame, t_s, track, brand_id, *box in zip(*(detections[c].to_pylist() for c in wanted), strict=True):
         if track in alike:
             read_s.setdefault(track, round(t_s, 3))  # detections are in order of time

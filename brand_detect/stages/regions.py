@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from brand_detect.domain.geometry import EDGE, inner_quads
-from brand_detect.domain.tables import places
+from brand_detect.domain.tables import BOX, places
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +32,7 @@ class RegionColumns:
         self.track: Ints = places(regions["track_id"], tracks)
         self.frame: Ints = regions["frame"].to_numpy().astype(np.int64)
         self.x, self.y, self.w, self.h, self.area = (
-            regions[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px", "area_frac")
+            regions[c].to_numpy().astype(np.float64) for c in (*BOX, "area_frac")
         )
         self.sharpness: Floats = regions["sharpness"].to_numpy().astype(np.float64)
         self.hash = regions["crop_hash"].to_numpy()
@@ -45,8 +45,14 @@ class RegionColumns:
 
 def corner_boxes(rows: pa.Table) -> Floats:
     """Boxes of REGIONS or DETECTIONS, shape (n, 4): left, top, right, bottom, in px."""
-    left, top, width, height = (rows[c].to_numpy().astype(np.float64) for c in ("x_px", "y_px", "w_px", "h_px"))
+    left, top, width, height = (rows[c].to_numpy().astype(np.float64) for c in BOX)
     return np.column_stack((left, top, left + width, top + height))
+
+
+def centres_of(rows: pa.Table, frames: pa.Table) -> Floats:
+    """Centres of the boxes of REGIONS or DETECTIONS as shares of their picture, shape (n, 2)."""
+    boxes = corner_boxes(rows)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2 / sizes_of(frames, rows["frame"].to_numpy())
 
 
 def quads_of(regions: pa.Table) -> Floats:

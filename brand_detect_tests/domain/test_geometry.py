@@ -8,8 +8,11 @@ from brand_detect.domain.geometry import (
     box_of,
     boxes_of,
     coverage,
+    inner_quads,
     lengthened,
-    quad_area,
+    moved_box,
+    quad_areas,
+    sections,
     transformed,
     upright_sided,
 )
@@ -19,9 +22,7 @@ TURNED = [(5, 0), (10, 5), (5, 10), (0, 5)]
 
 
 def test_area_and_box_of_a_quad():
-    assert quad_area(SQUARE) == 100
-    assert quad_area(SQUARE[::-1]) == 100
-    assert quad_area(TURNED) == 50
+    assert quad_areas([SQUARE, SQUARE[::-1], TURNED]).tolist() == [100, 100, 50]
     assert box_of(TURNED).tolist() == [0, 0, 10, 10]
     assert boxes_of([]).shape == (0, 4)
 
@@ -48,7 +49,7 @@ def test_a_line_is_lengthened_along_itself_only():
     longer = lengthened(line, 0.5)
     assert longer[0] == pytest.approx((7, 6))
     assert longer[1] == pytest.approx((43, 54))
-    assert quad_area(longer) == pytest.approx(60 * 10)
+    assert quad_areas([longer]) == pytest.approx(60 * 10)
     upright = [(0, 0), (10, 0), (10, 50), (0, 50)]
     assert lengthened(upright, 0.5).tolist() == [list(p) for p in upright]
 
@@ -56,6 +57,18 @@ def test_a_line_is_lengthened_along_itself_only():
 def test_a_transform_moves_points_and_divides_by_their_weight():
     shift = np.array([[2.0, 0, 5], [0, 2, 7], [0, 0, 2]])
     assert transformed([(1, 1)], shift).tolist() == [[3.5, 4.5]]
+
+
+def test_a_box_is_moved_with_all_its_corners():
+    turn = np.array([[0.0, -1, 100], [1, 0, 0], [0, 0, 1]])
+    assert moved_box((10, 20, 40, 30), turn).tolist() == [70, 10, 80, 40]
+
+
+def test_a_quad_is_cut_along_and_across_its_reading_direction():
+    quads = np.array([[(10, 10), (50, 20), (50, 60), (10, 30)]], float)
+    assert sections(quads, np.array([0.25]), np.array([0.5])).tolist() == [[[20, 12.5], [30, 15], [30, 45], [20, 37.5]]]
+    inside = inner_quads(quads, np.array([[0.25, 0.2, 0.5, 1.0]]))
+    assert inside.tolist() == [[[20, 17.5], [30, 21], [30, 45], [20, 37.5]]]
 
 
 def test_a_leaning_rectangle_gets_upright_sides_along_its_middle_line():

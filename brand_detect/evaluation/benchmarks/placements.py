@@ -21,6 +21,7 @@ from brand_detect.domain.timeline import shown_seconds
 from brand_detect.evaluation.benchmarks.common import RunResult, RunVideo, Section
 from brand_detect.evaluation.synthetic.footage import Scenario, Shot, Truth, plan, sample_once
 from brand_detect.stages.compile_report.placements import letters, plainness
+from brand_detect.stages.regions import corner_boxes
 
 SAME_PLACE = 0.2
 """Least IoU of a detection's box with its lettering: names are cut to their letters."""
@@ -74,11 +75,10 @@ def _seen(done: RunResult, truth: Truth, shots: Sequence[Shot]) -> Iterator[_See
     for row in legible[legible[:, 13] >= 0]:
         brands_at[int(shot_of[int(row[0])]), int(row[13])].add(int(row[1]))
     keys = [key_of(brand) for brand in truth.brands]
-    for row in report.detections.to_pylist():
+    for row, box in zip(report.detections.to_pylist(), corner_boxes(report.detections), strict=True):
         number = min(round(row["t_s"] * truth.fps), len(shot_of) - 1)
         own = truth.boxes[(truth.boxes[:, 0] == number) & (truth.boxes[:, 1] == keys.index(key_of(row["brand"])))]
-        box = np.array([[row["x_px"], row["y_px"], row["x_px"] + row["w_px"], row["y_px"] + row["h_px"]]])
-        iou = box_iou(box, boxes_of([*own[:, 2:10].reshape(-1, 4, 2)]))[0]
+        iou = box_iou(box[None], boxes_of([*own[:, 2:10].reshape(-1, 4, 2)]))[0]
         if not len(iou) or iou.max() < SAME_PLACE:
             continue
         best = own[iou.argmax()]

@@ -14,6 +14,7 @@ from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.errors import BadInput, Transient
 from brand_detect.domain.pipeline import CATALOG, Stage
 from brand_detect.domain.protocols import Color, Shape
+from brand_detect.domain.tables import BOX
 from brand_detect.domain.text import brand_id_of, key_of
 from brand_detect.evaluation.benchmarks.common import result_of
 from brand_detect.evaluation.scoring.labels import ClipLabels, Half, Kind
@@ -123,7 +124,7 @@ class Evaluator:
 
         def crop(other: Unlabelled) -> Unlabelled:
             shown = longest([row for row in exposures if key_of(row["brand"]) == key_of(other.brand)])
-            x, y, w, h = box = tuple(shown[side] for side in ("x_px", "y_px", "w_px", "h_px"))
+            x, y, w, h = box = tuple(shown[side] for side in BOX)
             corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
             image = frames.read(shown["frame"])
             outlined = canvas.draw(image, [Shape(corners, OUTLINE, max(1, image.shape[1] // 640))])

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from brand_detect.domain.records import Record
+from brand_detect.domain.tables import BOX
 from brand_detect.report.exports import DECIMALS
 
 COMPARISON_VERSION = 1
 """Version of the document; raised when a field changes its meaning or is removed, not when one is added."""
-BOX = ("x_px", "y_px", "w_px", "h_px")
 SHORT_LIST = 50
 """Number of brands and verdicts that a shortened document keeps if possible."""
 

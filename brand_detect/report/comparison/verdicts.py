@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from brand_detect.domain import timeline
 from brand_detect.domain.contracts.verdicts import BrandVerdicts
+from brand_detect.domain.tables import BOX
 from brand_detect.domain.text import fold, key_of
-from brand_detect.report.comparison.document import BOX, Outcome, Place, TrackCounts, VerdictChange, box_of, rounded
+from brand_detect.report.comparison.document import Outcome, Place, TrackCounts, VerdictChange, box_of, rounded
 from brand_detect.report.comparison.sides import Side
 
 

@@ -10,7 +10,7 @@ from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.inventory import Asset, Inventory
 from brand_detect.domain.text import key_of
 from brand_detect.stages.compile_report.detections import Floats
-from brand_detect.stages.regions import corner_boxes, sizes_of
+from brand_detect.stages.regions import centres_of, corner_boxes
 
 NEAR = 3.0
 """Widest gap to a text beside a brand, in heights of the brand's box."""
@@ -23,7 +23,7 @@ def with_assets(
     track."""
     numbers = found["frame"].to_numpy()
     boxes = corner_boxes(found)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / sizes_of(frames, numbers)
+    centres = centres_of(found, frames)
     placements = found["placement"].to_pylist()
     lines = {asset.beside: _lines(regions, texts, asset.beside) for asset in inventory.assets if asset.beside}
 

@@ -17,8 +17,7 @@ from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
-from brand_detect.stages.compile_report.detections import BOX
-from brand_detect.stages.regions import sizes_of
+from brand_detect.stages.regions import corner_boxes, sizes_of
 
 SAME_BOX = 0.3
 """Least IoU with a correction's box at which the correction applies to a detection."""
@@ -168,8 +167,7 @@ class _State:
         self._first_id, self._first = self.brand_id.copy(), self.brand.copy()
         self.names = {key_of(name): (i, name) for i, name in zip(self.brand_id, self.brand, strict=True) if name}
         size = sizes_of(frames, self._frame)
-        box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64).reshape(-1, 4)
-        self._box = np.hstack([box[:, :2], box[:, :2] + box[:, 2:]]) / np.hstack([size, size])
+        self._box = corner_boxes(found) / np.hstack([size, size])
         self._start, self._end, self._t_s = (cells[c].to_numpy() for c in ("start_s", "end_s", "t_s"))
         self._keyframe = cells["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         self._shown_s = timeline.shown_seconds(cells)

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from brand_detect.domain.contracts.compile_report import DETECTIONS
 from brand_detect.domain.contracts.detect_objects import DetectedObjects, RegionKind
 from brand_detect.domain.contracts.verdicts import Rule, VerdictStatus
-from brand_detect.domain.geometry import at_edge, box_areas, shared, side_lengths
+from brand_detect.domain.geometry import at_edge, box_areas, proportions, quad_areas, sections, shared, side_lengths
 from brand_detect.domain.placements import Placed
 from brand_detect.domain.quality import QualityScale
-from brand_detect.domain.tables import places
+from brand_detect.domain.tables import BOX, places
 from brand_detect.domain.text import reads_right_to_left
-from brand_detect.stages.regions import cut_to_glyphs, quads_of, seen_best_on, sizes_of
+from brand_detect.stages.regions import corner_boxes, cut_to_glyphs, quads_of, seen_best_on, sizes_of
 
-BOX = ("x_px", "y_px", "w_px", "h_px")
 SPELLED_TOGETHER = (Rule.joined, Rule.lexicon)  # rules by which several tracks together show one name
 SAME_LINE = 1.2
 """Proportions (length / height) that differ by less belong to the same line: a detector's boxes vary by a px or two in
@@ -147,10 +146,10 @@ def _spans(members: _Members, verdicts: pa.Table, regions: pa.Table, frames: pa.
     begin, end = np.where(mirrored, 1 - end, begin), np.where(mirrored, 1 - begin, end)
     names_brand = end > begin
     size = sizes_of(frames, members.frame)
-    cut = np.clip(_slices(quads, begin, end), 0, size[:, None, :])
+    cut = np.clip(sections(quads, begin, end), 0, size[:, None, :])
     low = np.minimum.reduceat(np.where(names_brand[:, None], cut.min(axis=1), np.inf), first)
     high = np.maximum.reduceat(np.where(names_brand[:, None], cut.max(axis=1), -np.inf), first)
-    area = np.add.reduceat(np.where(names_brand, _areas(cut), 0.0), first) / size[first].prod(axis=1)
+    area = np.add.reduceat(np.where(names_brand, quad_areas(cut), 0.0), first) / size[first].prod(axis=1)
     return _Spans(quads, names_brand, low, high, area)
 
 
@@ -194,8 +193,7 @@ def _not_nested(found: pa.Table, is_logo: Bools) -> Bools:
     confidence fits the logo best; in a tie, the smallest does.
     """
     kept = np.ones(found.num_rows, bool)
-    boxes = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
-    boxes[:, 2:] += boxes[:, :2]
+    boxes = corner_boxes(found)
     areas, confidence = box_areas(boxes), found["confidence"].to_numpy()
     groups: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     brands, frames = (found[c].to_pylist() for c in ("brand_id", "frame"))
@@ -228,8 +226,7 @@ def in_view(regions: pa.Table, quads: Floats, sizes: Floats) -> Floats:
     the median over regions that touch no edge (or the largest, if all do). Zoom does not change the ratio. A line cut
     off by the upper or lower edge loses height instead, so there the comparison is inverted.
     """
-    along, across = side_lengths(quads)
-    aspect = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
+    aspect = proportions(quads)
     low, high = quads.min(axis=1), quads.max(axis=1)
     beside, over = at_edge(low, high, sizes).T
     cut = beside | over
@@ -249,8 +246,7 @@ def _places(regions: pa.Table, verdicts: pa.Table, verdict: Ints, region: Ints) 
     NaN if the reader gave no positions, or if the region's proportions differ from those of the region that was read:
     it shows more or less of the line.
     """
-    along, across = side_lengths(quads_of(regions))
-    shape = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
+    shape = proportions(quads_of(regions))
     read = places(verdicts["line_region_id"], regions["region_id"])[verdict]
     known = read >= 0
     known[known] = np.abs(np.log(shape[region[known]] / shape[read[known]])) <= np.log(SAME_LINE)
@@ -263,27 +259,12 @@ def _member_spans(quads: Floats, group: Ints, first: Ints, begin: Floats, end: F
 
     A region's share of the joined text is assumed proportional to its length over its height.
     """
-    along, across = side_lengths(quads)
-    letters = np.maximum(along, 1e-6) / np.maximum(across, 1e-6)
+    letters = proportions(quads)
     total = np.add.reduceat(letters, first)
     upto = np.cumsum(letters)
     before = upto - letters - (upto - letters)[first][group]
     low, high = (np.clip((edge * total[group] - before) / letters, 0, 1) for edge in (begin, end))
     return low, high
-
-
-def _slices(quads: Floats, begin: Floats, end: Floats) -> Floats:
-    """The parts of quads between two shares of their length, shape (n, 4, 2)."""
-    top, bottom = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
-    b, e = begin[:, None], end[:, None]
-    corners = (quads[:, 0] + b * top, quads[:, 0] + e * top, quads[:, 3] + e * bottom, quads[:, 3] + b * bottom)
-    return np.stack(corners, axis=1)
-
-
-def _areas(quads: Floats) -> Floats:
-    """Areas by the shoelace formula, in square px."""
-    x, y = quads[..., 0], quads[..., 1]
-    return 0.5 * np.abs((x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)).sum(axis=1))
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:

@@ -10,10 +10,10 @@ import pyarrow as pa
 from brand_detect.domain.contracts.compile_report import ZONES, CompileReportParams, Exposure
 from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.domain.quality import QualityScale
-from brand_detect.domain.tables import content_id
-from brand_detect.stages.compile_report.detections import BOX, Floats, Ints
+from brand_detect.domain.tables import BOX, content_id
+from brand_detect.stages.compile_report.detections import Floats, Ints
 from brand_detect.stages.compile_report.edges import Spans
-from brand_detect.stages.regions import sizes_of
+from brand_detect.stages.regions import centres_of
 
 FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
 """Columns that an exposure takes from its best detection."""
@@ -106,7 +106,7 @@ def exposures(
 def _presences(found: pa.Table, frames: pa.Table, scale: QualityScale) -> Iterator[_Presence]:
     frame = found["frame"].to_numpy()
     box = np.column_stack([found[c].to_numpy() for c in BOX]).astype(np.float64)
-    centre = (box[:, :2] + box[:, 2:] / 2) / sizes_of(frames, frame)
+    centre = centres_of(found, frames)
     area = found["area_frac"].to_numpy().astype(np.float64)
     _, brands = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_index=True)
     for rows in np.split(np.arange(found.num_rows), brands[1:]):

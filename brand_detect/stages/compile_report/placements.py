@@ -33,7 +33,7 @@ from brand_detect.domain.placements import (
 )
 from brand_detect.domain.tables import Row
 from brand_detect.stages.compile_report.motion import TrackMotion, motions
-from brand_detect.stages.regions import corner_boxes, cut_to_glyphs, quads_of, sizes_of
+from brand_detect.stages.regions import centres_of, corner_boxes, cut_to_glyphs, quads_of, sizes_of
 
 INSIDE = 0.8
 """Least share of a region in an object's box for the region to count as inside it."""
@@ -212,12 +212,9 @@ def _figures(
     within: set[str],
 ) -> dict[str, TrackFigures]:
     regions = detected.regions.filter(pc.field("track_id").isin([*about])).combine_chunks()
-    at = np.searchsorted(sizes["frame"].to_numpy(), regions["frame"].to_numpy())
-    width, height = (sizes[c].to_numpy()[at] for c in ("width_px", "height_px"))
-    x, y, w, h = (regions[c].to_numpy() for c in ("x_px", "y_px", "w_px", "h_px"))
     across, down = side_lengths(quads_of(regions))
     figures = np.column_stack(
-        (across / np.maximum(down, 1e-6), regions["area_frac"].to_numpy(), (x + w / 2) / width, (y + h / 2) / height)
+        (across / np.maximum(down, 1e-6), regions["area_frac"].to_numpy(), centres_of(regions, sizes))
     )
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(regions["track_id"].to_pylist()):

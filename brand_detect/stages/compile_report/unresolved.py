@@ -10,8 +10,8 @@ from rapidfuzz.fuzz import partial_ratio
 
 from brand_detect.domain.contracts.compile_report import REPORT_UNRESOLVED
 from brand_detect.domain.contracts.detect_objects import DetectedObjects
+from brand_detect.domain.tables import BOX
 from brand_detect.domain.text import fold, key_of
-from brand_detect.stages.compile_report.detections import BOX
 from brand_detect.stages.regions import seen_best_on
 from brand_detect.stages.similarity import ALIKE_EMBEDDING, MeanEmbeddings
 

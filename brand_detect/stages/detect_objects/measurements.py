@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, Origin, RegionKind
-from brand_detect.domain.geometry import at_edge, box_of, quad_area
+from brand_detect.domain.geometry import at_edge, box_of, quad_areas
 from brand_detect.domain.protocols import Image, ImageCodec, Region
 from brand_detect.domain.tables import Row
 
@@ -81,7 +81,7 @@ def _measured(region: Region, origin: Origin, frame: int, image: Image, codec: I
         origin,
         [frame],
         box.clip(0, [*size, *size]),
-        quad_area(region.quad) / (width * height),
+        float(quad_areas([region.quad])[0]) / (width * height),
         codec.sharpness(crop),
         codec.contrast(crop),
         codec.glyph_boxes(crop) if region.kind == RegionKind.text else [],

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from brand_detect.domain.geometry import Boxes, box_iou, box_of, rescaled, transformed
+from brand_detect.domain.geometry import Boxes, box_iou, moved_box, rescaled
 from brand_detect.domain.protocols import CameraMotion, FrameReader, Luma, Transform
-from brand_detect.domain.tables import rows_of
+from brand_detect.stages.regions import corner_boxes
 
 SAME_PLACE = 0.7  # least IoU of a region's boxes in two shots
 ALIKE_BUT_DIGITS_BITS = 18  # of 64, in place of ALIKE_BITS: a clock's digits change, but its background does not
@@ -69,12 +69,12 @@ class _First:
 
 def _first_regions(regions: pa.Table, tracks: pa.Table) -> list[_First]:
     order = {track: row for row, track in enumerate(tracks["track_id"].to_pylist())}
-    columns = ("track_id", "frame", "x_px", "y_px", "w_px", "h_px", "crop_hash")
+    tracks_of, frames, hashes = (regions[c].to_pylist() for c in ("track_id", "frame", "crop_hash"))
     found: dict[int, _First] = {}
-    for track, frame, x, y, w, h, crop_hash in (seen.values() for seen in rows_of(regions.select(columns))):
+    for track, frame, box, crop_hash in zip(tracks_of, frames, corner_boxes(regions), hashes, strict=True):
         row = order[track]
         if row not in found or frame < found[row].frame:
-            found[row] = _First(frame, np.array([x, y, x + w, y + h]), crop_hash)
+            found[row] = _First(frame, box, crop_hash)
     return [found[row] for row in range(tracks.num_rows)]
 
 
@@ -154,10 +154,7 @@ class _Views:
         transform = self._between[frames]
         if transform is None:
             return True
-        left, top, right, bottom = before.box
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        moved = box_of(transformed(corners, transform))
-        return bool(box_iou(moved[None], after.box[None])[0, 0] < MOVED_ALONG)
+        return bool(box_iou(moved_box(before.box, transform)[None], after.box[None])[0, 0] < MOVED_ALONG)
 
     def _moved(self, before: int, after: int) -> Transform | None:
         """The transform from one frame to the other, in px; None if they show different scenes."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brand_detect.domain.contracts.detect_objects import REGIONS, TRACKS, RegionKind
-from brand_detect.domain.geometry import box_iou, box_of, coverage, transformed
+from brand_detect.domain.geometry import box_iou, coverage, moved_box
 from brand_detect.domain.protocols import Transform
 from brand_detect.domain.tables import Row, TableBuilder, content_id
 from brand_detect.stages.detect_objects.measurements import MeasuredRegion, rounded_box
@@ -89,8 +89,7 @@ class Tracker:
         if motion is None:
             return
         for track in self._active:
-            left, top, right, bottom = track.moved
-            track.moved = box_of(transformed([(left, top), (right, top), (right, bottom), (left, bottom)], motion))
+            track.moved = moved_box(track.moved, motion)
 
     def update(self, found: Sequence[MeasuredRegion]) -> None:
         """Assigns the regions of the next keyframe to tracks."""

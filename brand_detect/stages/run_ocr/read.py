@@ -27,6 +27,7 @@ from brand_detect.domain.contracts.run_ocr import READINGS, STEPS, TEXTS, RunOcr
 from brand_detect.domain.geometry import lengthened, side_lengths, upright_sided
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec, Progress, TextReader
 from brand_detect.domain.tables import Row, table
+from brand_detect.stages.regions import quads_of
 from brand_detect.stages.run_ocr.reuse import tracks_alike
 from brand_detect.stages.similarity import MEASURED_WITH
 from brand_detect.stages.views import best_views
@@ -185,7 +186,7 @@ def _steady(text: pa.Table) -> dict[str, bool]:
     with high confidence.
     """
     names, track = np.unique(text["track_id"].to_numpy(zero_copy_only=False), return_inverse=True)
-    quads = text["quad"].combine_chunks().flatten().to_numpy().reshape(-1, 4, 2)
+    quads = quads_of(text)
     length, height = (np.linalg.norm(quads[:, k] - quads[:, 0], axis=1) for k in (1, 3))
     proportion = length / np.maximum(height, 1e-6)
     narrowest, widest = np.full(len(names), np.inf), np.zeros(len(names))

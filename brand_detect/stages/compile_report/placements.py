@@ -211,7 +211,7 @@ def _figures(
     told: Mapping[str, tuple[Motion | None, Placed]],
     within: set[str],
 ) -> dict[str, TrackFigures]:
-    regions = detected.regions.filter(pc.field("track_id").isin([*about])).combine_chunks()
+    regions = detected.regions.filter(pc.field("track_id").isin(pa.array([*about], pa.string()))).combine_chunks()
     across, down = side_lengths(quads_of(regions))
     figures = np.column_stack(
         (across / np.maximum(down, 1e-6), regions["area_frac"].to_numpy(), centres_of(regions, sizes))

@@ -214,6 +214,11 @@ def test_rules_see_the_median_of_a_track_whose_motion_tells_nothing() -> None:
     assert placed(at("a", dict.fromkeys(range(5), 100)), {"a": "Nike"}, rules=BOARDS)["a"].placement == "overlay"
 
 
+def test_without_a_brand_rules_decide_nothing() -> None:
+    people = [p.region(0, "player", (100, 100, 100, 400), kind="object", label="person")]
+    assert placed([], {}, rules=SHIRTS) == placed([*at("x", {0: 100}), *people], {}, rules=[*SHIRTS, *BOARDS]) == {}
+
+
 def test_a_rule_may_say_what_a_motion_means() -> None:
     passing = at("a", {i: 900 - 80 * i for i in range(5)})
     cars = [{"placement": "vehicle", "motion": "moving"}]

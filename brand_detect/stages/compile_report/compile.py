@@ -122,7 +122,6 @@ def compile_report(
         corrected.rejected,
         detected.edges,
         cells,
-        scenes.shots,
         resembling,
         placed,
         range_s,

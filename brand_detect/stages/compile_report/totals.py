@@ -34,7 +34,6 @@ def totals(
     rejected: pa.Table,
     edges: pa.Table,
     cells: pa.Table,
-    shots: pa.Table,
     resembling: Mapping[str, Sequence[int]],
     placed: Carried,
     range_s: tuple[float, float],
@@ -53,7 +52,7 @@ def totals(
     everything = sum(e.seconds for e in exposures)
     overlays = detections.filter(pc.field("is_overlay"))
     on_overlays = Spans(overlays["brand_id"].to_pylist(), overlays, edges, cells)
-    bounds = _Bounds(detections, rejected, cells, shots, range_s, params)
+    bounds = _Bounds(detections, rejected, cells, params)
 
     def total(own: Sequence[Exposure]) -> BrandTotal:
         brand_id, brand = own[0].brand_id, own[0].brand
@@ -154,27 +153,19 @@ def _frames_of(detections: pa.Table, which: pc.Expression) -> defaultdict[str, l
 
 
 class _Bounds:
-    """Lower and upper bounds of seconds by the sampled frames: an edge that is not a cut lies within half an interval
-    of the grid's, on whatever picture it was found. In an interval longer than the others it may lie further out.
+    """Lower and upper bounds of seconds by the sampled frames: an edge that is no cut lies between the two frames of
+    which one shows the brand, on whatever picture it was found.
 
     What a person has confirmed is certain, but not where it is bridged over a frame that a person has rejected.
     """
 
-    def __init__(
-        self,
-        detections: pa.Table,
-        rejected: pa.Table,
-        cells: pa.Table,
-        shots: pa.Table,
-        range_s: tuple[float, float],
-        params: CompileReportParams,
-    ) -> None:
-        self._timeline, self._range, self._bridge_s = cells, range_s, params.bridge_s
-        self._cells = timeline.cells_of(cells)
-        self._starts, self._ends = (cells[c].to_numpy() for c in ("start_s", "end_s"))
-        times = cells["t_s"].to_numpy()
-        self._error = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
-        self._cuts = np.unique(np.r_[shots["start_s"].to_numpy(), shots["end_s"].to_numpy(), range_s])
+    def __init__(self, detections: pa.Table, rejected: pa.Table, cells: pa.Table, params: CompileReportParams) -> None:
+        self._cells, self._bridge_s = cells, params.bridge_s
+        self._keyframe = cells["keyframe"].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        start, end, t_s, shot = (cells[c].to_numpy() for c in ("start_s", "end_s", "t_s", "shot"))
+        cut = np.r_[True, np.diff(shot) != 0, True][: len(shot) + 1]
+        self._at_least = np.where(cut[:-1], start, t_s), np.where(cut[1:], end, t_s)
+        self._at_most = np.where(cut[:-1], start, np.roll(t_s, 1)), np.where(cut[1:], end, np.roll(t_s, -1))
         self._every = _frames_of(detections, pc.scalar(True))
         self._sure = _frames_of(detections, pc.field("confidence") >= pa.scalar(params.sure_confidence, pa.float32()))
         self._confirmed = _frames_of(detections, pc.field("reviewed") != "")
@@ -185,33 +176,28 @@ class _Bounds:
         exposures that were ``found``."""
         confirmed, every = self._confirmed[brand_id], self._every[brand_id]
         breaks = sorted({*self._rejected[brand_id]} - {*confirmed})
-        parts = groupby(sorted(confirmed), key=lambda frame: bisect_left(breaks, frame))
-        certain = [span for _, frames in parts for span in self._exposed(list(frames))]
-        unsure = () if {*confirmed} == {*every} else resembling  # all by a person: only edges are unsure
-        return self._low(certain, self._sure[brand_id]), self._high(self._exposed(every), unsure, found)
+        certain = self._shown(self._sure[brand_id])
+        for _, frames in groupby(sorted(confirmed), key=lambda frame: bisect_left(breaks, frame)):
+            certain |= self._exposed(list(frames))
+        possible = self._exposed(every)
+        if {*confirmed} != {*every}:  # all by a person: only edges are unsure
+            possible |= self._shown(resembling)
+        low = np.diff(_runs(certain, self._at_least), axis=1).clip(min=0).sum()
+        return float(low), timeline.union_seconds(np.concatenate([_runs(possible, self._at_most), found]))
 
-    def _exposed(self, frames: Sequence[int]) -> list[tuple[float, float]]:
-        """The exposures on these keyframes as whole cells."""
-        spans = timeline.bridged_spans(self._timeline, frames, self._bridge_s)
-        return [(float(self._starts[rows[0]]), float(self._ends[rows[-1]])) for rows in spans]
+    def _shown(self, frames: Sequence[int]) -> NDArray[np.bool_]:
+        """Mask of the cells of these keyframes."""
+        return np.isin(self._keyframe, frames)
 
-    def _low(self, spans: Sequence[tuple[float, float]], frames: Sequence[int]) -> float:
-        """Seconds certainly covered by ``spans`` and the cells of ``frames``, whatever happened at their edges."""
-        joined = timeline.union([*spans, *self._shown(frames)])
-        blurred = np.where(self._at_cut(joined), 0.0, self._error).sum(axis=1)
-        return float(np.maximum(joined[:, 1] - joined[:, 0] - blurred, 0.0).sum())
+    def _exposed(self, frames: Sequence[int]) -> NDArray[np.bool_]:
+        """Mask of the cells of the exposures on these keyframes, with those of bridged gaps."""
+        mask = np.zeros(len(self._keyframe), np.bool_)
+        for rows in timeline.bridged_spans(self._cells, frames, self._bridge_s):
+            mask[rows[0] : rows[-1] + 1] = True
+        return mask
 
-    def _high(
-        self, spans: Sequence[tuple[float, float]], frames: Sequence[int], found: Sequence[tuple[float, float]]
-    ) -> float:
-        """Most seconds that ``spans``, the cells of ``frames`` and what was ``found`` may cover."""
-        joined = timeline.union([*spans, *self._shown(frames)])
-        reach = np.where(self._at_cut(joined), 0.0, self._error) * (-1, 1)
-        return timeline.union_seconds(np.concatenate([np.clip(joined + reach, *self._range), found]))
 
-    def _shown(self, frames: Sequence[int]) -> list[tuple[float, float]]:
-        return [cell for frame in frames for cell in self._cells.get(frame, np.zeros((0, 2))).tolist()]
-
-    def _at_cut(self, spans: Floats) -> NDArray[np.bool_]:
-        near = self._cuts[np.searchsorted(self._cuts, spans - timeline.TOUCHING_S).clip(max=len(self._cuts) - 1)]
-        return np.abs(near - spans) <= timeline.TOUCHING_S
+def _runs(mask: NDArray[np.bool_], edges: tuple[Floats, Floats]) -> Floats:
+    """The unbroken runs of cells in ``mask`` by the start and end that ``edges`` give each cell, shape (n, 2)."""
+    first, beyond = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2).T
+    return np.column_stack((edges[0][first], edges[1][beyond - 1]))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from brand_detect.domain.catalog import Brand, BrandKind
 from brand_detect.domain.contracts.compile_report import DETECTIONS, CompileReportParams, Report
 from brand_detect.domain.contracts.detect_objects import TRACK_EDGES, TRACK_EMBEDDINGS, Side
+from brand_detect.domain.contracts.extract_frames import ExtractedFrames
 from brand_detect.domain.contracts.filter_scenes import BLACK, BLANK
 from brand_detect.domain.contracts.verdicts import UNRESOLVED
 from brand_detect.domain.reviews import Review, correction_of, review_of
@@ -36,10 +38,11 @@ def report(
     brands: tuple[Brand, ...] = (),
     edges: tuple[tuple[str, int, Side, float], ...] = (),
     reviews: tuple[Review, ...] = (),
+    frames: ExtractedFrames | None = None,
     **params: Any,
 ) -> Report:
     """``edges`` are track, frame, side and time of TRACK_EDGES."""
-    frames = p.frames(20)
+    frames = frames or p.frames(20)
     scenes = p.scenes(frames, cuts, dropped)
     found = [dict(zip(TRACK_EDGES.names, (*edge, 0.04), strict=True)) for edge in edges]
     return compile_report(
@@ -94,6 +97,18 @@ def test_the_upper_bound_covers_an_edge_that_lies_further_out() -> None:
     [brand] = report(regions, verdicts, edges=(("a", 4, Side.start, 1.0),)).brands.to_pylist()
     assert brand["seconds"] == pytest.approx(2.25)  # 1.0 to 3.25
     assert (brand["low_s"], brand["high_s"]) == (1.0, 2.5), "the end may be as late as 3.5"
+
+
+def test_the_bounds_reach_to_the_sampled_frames_however_far_apart_they_are() -> None:
+    """As where a picture is held, or a part of the video is lost: from 1.5 s on nothing was seen until 4.5 s."""
+    even = p.frames(6)
+    at = even.frames.schema.get_field_index("t_s")
+    times = pa.array([0.0, 0.5, 1.0, 1.5, 4.5, 5.0])
+    frames = replace(even, frames=even.frames.set_column(at, even.frames.field("t_s"), times), end_s=5.5)
+    [brand] = report(track("a", [1, 2, 3]), [p.verdict("Nike", ["a"])], frames=frames).brands.to_pylist()
+    assert (brand["low_s"], brand["seconds"], brand["high_s"]) == (1.0, 2.75, 4.5)
+    [brand] = report(track("a", [4]), [p.verdict("Nike", ["a"])], frames=frames).brands.to_pylist()
+    assert (brand["low_s"], brand["seconds"], brand["high_s"]) == (0.0, 1.75, 3.5)
 
 
 def test_edges_inside_an_exposure_and_at_cuts_change_nothing() -> None:

@@ -24,7 +24,7 @@ SAME_BOX = 0.3
 NEAR_S = 0.5
 """Largest distance in time from the correction's ``t_s``: a replay may sample other instants."""
 MOSTLY = 0.5
-"""Least share of a frame's time on screen inside a correction's range."""
+"""Least share of a stretch on screen inside a correction's range."""
 
 Named = Callable[[str], Hit | None]
 """Looks up the catalogue's brand by name or alias."""
@@ -222,16 +222,19 @@ class _State:
         return changed.filter(pa.array(rows, pa.bool_()))
 
     def _within(self, review: Review) -> Rows:
-        """Mask of detections on screen mostly within the correction's range, which may be an exposure's that is shorter
-        than its cells: a cell whose sampled picture it contains is within.
+        """Mask of detections that are on screen for an unbroken stretch mostly within the correction's range.
+
+        A picture may come back, such as that of a board which alternates: an exposure of it is found again by its own
+        stretch. The range may be an exposure's that is shorter than its cells: a cell whose sampled picture it contains
+        is within.
         """
         if review.start_s is None or review.end_s is None:
             return np.ones(len(self._frame), np.bool_)
         inside = np.minimum(self._end, review.end_s) - np.maximum(self._start, review.start_s)
         inside = np.where((review.start_s <= self._t_s) & (self._t_s < review.end_s), self._end - self._start, inside)
-        shown = self._keyframe >= 0
-        seconds = np.bincount(self._keyframe[shown], inside.clip(min=0)[shown], len(self._shown_s))
-        return (seconds > 0)[self._frame] & (seconds >= MOSTLY * self._shown_s)[self._frame]
+        first = np.flatnonzero(np.diff(self._keyframe, prepend=-2))
+        seconds, length = (np.add.reduceat(s, first) for s in (inside.clip(min=0), self._end - self._start))
+        return np.isin(self._frame, self._keyframe[first[(seconds > 0) & (seconds >= MOSTLY * length)]])
 
     def _at_box(self, rows: Rows, review: Review) -> Rows:
         """``rows`` limited to the tracks at the correction's box at its time."""

@@ -116,6 +116,18 @@ def test_an_exposure_that_is_shorter_than_its_cells_is_rejected_as_a_whole():
     assert made.rejected["frame"].to_pylist() == [6, 7]
 
 
+def test_a_correction_of_a_picture_that_comes_back_is_about_the_picture():
+    """Frames 13 and 17 show again what frame 12 shows: one detection in two exposures."""
+    back: dict[int, int | str] = {13: 12, 17: 12}
+    assert spans(report(dropped=back), "Nike") == [(0.75, 2.75), (4.75, 6.75), (8.25, 8.75)]
+    first, second = ({"start_s": a, "end_s": b} for a, b in ((4.75, 6.75), (8.25, 8.75)))
+    assert spans(report(said(0, "reject", "nike", **first), dropped=back), "Nike") == [(0.75, 2.75)]
+    made = report(said(0, "reject", "nike", **second), dropped=back)
+    assert (states(made), spans(made, "Nike")) == (["applied"], [(0.75, 2.75), (4.75, 5.75)])
+    part = said(0, "reject", "nike", start_s=6.3, end_s=6.45)
+    assert states(report(part, dropped=back)) == ["orphaned"], "less than half of the stretch from 5.75 to 6.75 s"
+
+
 def test_a_box_singles_out_one_mark_of_the_brand():
     at_two = {"start_s": 0.75, "end_s": 2.75, "t_s": 2.0}
     made = report(said(0, "reject", "nike", **at_two, box=shares(RIGHT)))

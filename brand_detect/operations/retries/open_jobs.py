@@ -18,7 +18,7 @@ EVENTS_A_TICK = 5000
 """Limit of events per stage and tick, which bounds the first tick over an old store too."""
 WATCHED = downstream_of(Stage.escalate_vlm)
 MODEL = ("provider", "model", "max_questions")
-LEARNT = ("overrides", "params", "offpeak", "questions", "cost_usd", "never_answered", "unresolved")
+LEARNT = ("overrides", "params", "offpeak", "questions", "failed", "cost_usd", "never_answered", "unresolved")
 
 
 @dataclass
@@ -67,8 +67,10 @@ class OpenJobs:
         if stage not in ESCALATIONS:
             return
         asked, cost = metadata.get("questions") or 0, metadata.get("cost_usd") or 0.0
-        if asked:
-            self.usd[model_name(params)] = cost / asked
+        # most that fail are not billed: with those, an outage would make a paid model look free
+        replies = asked - (metadata.get("failed") or 0)
+        if asked and (replies or cost):
+            self.usd[model_name(params)] = cost / (replies or asked)
         if stage == Stage.escalate_cloud:
             was_open, job.never_answered = job.never_answered, int(metadata.get("never_answered") or 0)
             job.unresolved = int(metadata.get("unresolved") or 0)

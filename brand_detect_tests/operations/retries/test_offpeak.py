@@ -129,6 +129,18 @@ def test_the_price_of_a_question_is_that_of_the_last_time():
     assert known.usd == {"openai/large": pytest.approx(0.5), "openai/small": pytest.approx(0.01)}
 
 
+def test_questions_that_failed_do_not_make_a_paid_model_cheap():
+    """An outage, or a wrong key: nothing was billed, and nothing was said of the price."""
+    known, paid = OpenJobs(), {"params": {"provider": "openai", "model": "large", "max_questions": 200}}
+    known.learn("escalate_cloud", "a", 1.0, escalated(10, **paid, questions=10.0, failed=10.0, cost_usd=0.0))
+    assert known.usd == {}
+    night = planned(known)
+    assert (night.jobs, night.left) == ([], {"over the limit of cost": 1})
+    known.learn("escalate_cloud", "a", 2.0, escalated(9, **paid, questions=10.0, failed=9.0, cost_usd=0.1))
+    known.learn("escalate_cloud", "a", 3.0, escalated(9, **paid, questions=9.0, failed=9.0, cost_usd=0.0))
+    assert known.usd == {"openai/large": pytest.approx(0.1)}
+
+
 def test_attempts_without_figures_are_taken_up_too():
     known = OpenJobs()
     for stage in ("escalate_vlm", "escalate_cloud", "compile_report"):

@@ -338,7 +338,7 @@ class Tick:
         """Whether this version was first seen long enough ago."""
         key, version, now_s = _digest(entry.name), _version(entry), time.time()
         known, since_s = self._state.waiting.get(key, ("", now_s))
-        if known != version:
+        if known != version or since_s > now_s:  # later than now: the clock was set back since
             self._state.waiting[key] = (version, since_s := now_s)
         return now_s - since_s >= self._services.settings.inbox_settle_s
 

@@ -217,7 +217,7 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
             context.update_cursor(str(Delivery(EndedRuns.from_now_on(context.instance))))
             return dg.SkipReason("Notifications start with the runs that end from now on.")
         at = Delivery.parse(context.cursor)
-        if time.time() < at.not_before_s:
+        if 0 < at.not_before_s - time.time() <= LONGEST_PAUSE_S:  # longer: the clock was set back since
             return dg.SkipReason(f"{webhook.host} is tried again later: try {at.tries + 1} of {TRIES}.")
         posts, until = 0, time.monotonic() + SECONDS_A_TICK
         for ended in at.runs.read(context.instance, EVENTS_A_TICK):

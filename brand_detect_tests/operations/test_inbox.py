@@ -188,6 +188,13 @@ def test_a_file_whose_content_changes_at_the_same_size_is_left_alone(sensed: Sen
     assert sensed.tick() == []
 
 
+def test_a_clock_that_is_set_back_does_not_hold_a_file_up(sensed: Sensed):
+    sensed.put("match.mp4")
+    sensed.tick()
+    sensed.clock.wait(-7200)
+    assert len(sensed.settled()) == 1
+
+
 def test_an_empty_file_is_left_alone(sensed: Sensed):
     sensed.put("match.mp4").write_bytes(b"")
     assert sensed.settled() == []

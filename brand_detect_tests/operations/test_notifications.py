@@ -269,6 +269,17 @@ def test_what_may_pass_is_tried_again_later_and_order_is_kept(
     assert len({body["id"] for body, _ in receiver.got}) == 3, "the same is known by its id"
 
 
+def test_a_clock_that_is_set_back_makes_no_pause_longer(
+    sensor: Sensor, receiver: Receiver, later: Callable[[float], None]
+):
+    receiver.answers = [500]
+    failed(sensor, "a")
+    sensor.tick()
+    later(-7200.0)
+    sensor.tick()
+    assert [job for _, job in receiver.told] == ["a", "a"]
+
+
 def test_after_some_tries_it_is_given_up_and_the_next_one_has_its_own(
     sensor: Sensor, receiver: Receiver, later: Callable[[float], None]
 ):

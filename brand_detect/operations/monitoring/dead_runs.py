@@ -35,7 +35,8 @@ class FirstSeen:
 
     def __init__(self, now_s: float, cursor: str | None = None) -> None:
         self.now_s = now_s
-        self._before: dict[str, float] = json.loads(cursor or "{}")
+        before: dict[str, float] = json.loads(cursor or "{}")
+        self._before = {key: min(at_s, now_s) for key, at_s in before.items()}  # the clock may have been set back
         self._seen: dict[str, float] = {}
 
     def age_s(self, state: str, run_id: str) -> float:

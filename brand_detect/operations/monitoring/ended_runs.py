@@ -71,6 +71,7 @@ class EndedRuns:
         The position moves past a run when the next one is requested: a caller that stops early gets it again.
         """
         now_s = time.time()
+        self._set_back(now_s)
         yield from self._unheard(instance, now_s)
         events = self._events(instance, limit)
         runs = _runs(instance, {event.run_id for event in events})
@@ -90,6 +91,11 @@ class EndedRuns:
                 else:
                     self.waiting.setdefault(run.run_id, ended_s)
             self.after = event.storage_id
+
+    def _set_back(self, now_s: float) -> None:
+        """A clock that was ahead, as before its first synchronisation, and was set right: waits begin anew."""
+        self.seen_s = min(self.seen_s, now_s)
+        self.waiting = {run_id: min(failed_s, now_s) for run_id, failed_s in self.waiting.items()}
 
     def _is_settled(self, event: dg.EventLogRecord, now_s: float) -> bool:
         """Whether it is old enough, by its own time or by when it was seen: the clock that stamped it may be ahead."""

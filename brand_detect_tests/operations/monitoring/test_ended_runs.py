@@ -117,6 +117,27 @@ def test_a_machine_whose_clock_is_ahead_holds_nobody_up(
     assert read(runs, instance) == [made[0], made[2]]
 
 
+def test_a_clock_that_is_set_back_holds_nobody_up(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, later: Callable[[float], None]
+):
+    """As of a machine that starts with a wrong clock and hears the right time after some minutes: the test's own time
+    is that of the wrong clock."""
+    monkeypatch.setattr(ended_runs, "SETTLED_S", SETTLED_S)
+    day_s, runs = 86_400, EndedRuns()
+    failed = ended(instance, "match", "FAILURE", tags=RETRY)
+    later(SETTLED_S + 1)
+    assert read(runs, instance) == []
+    assert list(runs.waiting) == [failed]
+    made = ended(instance, "other")
+    assert read(runs, instance) == []
+    later(-day_s)
+    assert read(runs, instance) == [], "the wait begins anew"
+    later(-day_s + SETTLED_S + 1)
+    assert read(runs, instance) == [made]
+    later(-day_s + UNHEARD_S + 1)
+    assert read(runs, instance) == [failed]
+
+
 def test_a_run_that_is_executed_again_has_not_failed(instance: dg.DagsterInstance):
     runs, failed = EndedRuns(), ended(instance, "match", "FAILURE", failed="match_brands", tags=RETRY)
     assert read(runs, instance) == []

@@ -464,6 +464,14 @@ def found_dead(instance: dg.DagsterInstance, later_s: float = 0.0) -> dict[str, 
     return found
 
 
+def test_a_clock_that_is_set_back_makes_no_run_older_or_younger_than_it_is():
+    seen = FirstSeen(10_000.0)
+    assert seen.age_s("silent", "r") == 0.0
+    seen = FirstSeen(2_800.0, seen.cursor)
+    assert seen.age_s("silent", "r") == 0.0
+    assert FirstSeen(2_860.0, seen.cursor).age_s("silent", "r") == 60.0
+
+
 def test_only_runs_that_nobody_executes_are_found(instance: dg.DagsterInstance):
     dead = begun(instance, gone())
     ended = [begun(instance, gone(), status=s) for s in ("SUCCESS", "FAILURE", "CANCELED", "NOT_STARTED", "STARTING")]

@@ -1,7 +1,7 @@
 """Run tags by which clients, assets and sensors communicate. A key has at most one slash."""
 
-import math
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 PARTITION = "dagster/partition"
 RESUMES = ("dagster/is_resume_retry", "dagster/is_asset_resume_retry")
@@ -37,9 +37,13 @@ WORKER = "brand_detect/worker"
 
 
 def due_s(tags: Mapping[str, str]) -> float | None:
-    """When a held run is due, in seconds since 1970; None if its tag, perhaps handwritten, is no time."""
+    """When a held run is due, in seconds since 1970; None if its tag, perhaps handwritten, is no time.
+
+    Milliseconds are none: they would be after the year 9999.
+    """
     try:
         at = float(tags.get(NOT_BEFORE, ""))
-    except ValueError:
+        datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
-    return at if math.isfinite(at) else None
+    return at

@@ -79,7 +79,7 @@ def test_a_run_is_what_its_row_says(server: Webserver, client: Client):
         client.run("r7")
 
 
-@pytest.mark.parametrize("time_", ["tomorrow", "", "nan", "inf", "-inf"])
+@pytest.mark.parametrize("time_", ["tomorrow", "", "nan", "inf", "-inf", "1796003332000", "1e20"])
 def test_a_time_that_is_none_is_no_time(server: Webserver, client: Client, time_: str):
     """The launchpad takes any text for a tag."""
     server.add({PARTITION: JOB, HOLD: UNTIL, NOT_BEFORE: time_}, LINE)

@@ -389,6 +389,17 @@ def test_loopback(host: str, expected: bool):
     assert is_loopback(host) is expected
 
 
+def test_the_description_names_what_a_request_that_changes_something_is_turned_away_with(http: TestClient):
+    paths = http.get("/openapi.json").json()["paths"]
+    turned_away = {
+        (method, path): {"401", "403", "415"} - operation["responses"].keys()
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if method != "get" and not path.startswith("/detect/")
+    }
+    assert {operation: missing for operation, missing in turned_away.items() if missing} == {}
+
+
 def test_the_description_names_all_endpoints_and_loads_nothing(http: TestClient):
     paths = http.get("/openapi.json").json()["paths"]
     assert {p: set(m) for p, m in paths.items()} == {

@@ -77,7 +77,7 @@ def video_router(
     @router.post(
         VIDEO,
         response_class=Response,
-        responses={200: {"content": {LINES: {"schema": {}}}}, **problems(403, 404, 503)},
+        responses={200: {"content": {LINES: {"schema": {}}}}, **problems(403, 404, 415, 503)},
         dependencies=may_change,
     )
     async def make(

@@ -306,6 +306,25 @@ def test_search_state_order_and_pages(http: TestClient, dagster: ScriptedClient,
         assert http.get(f"/?{odd}").status_code == 200, odd
 
 
+def test_who_reads_all_jobs_misses_none_and_gets_none_twice_while_they_move(
+    empty: TestClient, dagster: ScriptedClient, monkeypatch: pytest.MonkeyPatch
+):
+    """A program that retries what has failed, page by page, while others add and delete jobs."""
+    monkeypatch.setattr(job_list, "PAGE", 2)
+    dagster.known = [run(f"job{n}", "failure", will_retry=False, created_s=1e9 - n) for n in range(5)]
+    read, after = [], ""
+    while found := empty.get("/jobs", params={"sort": "id", "state": "failed", "after": after}).json()["jobs"]:
+        assert len(found) <= 2
+        read += [job["job_id"] for job in found]
+        for job_id in (*read, f"a{len(read)}"):
+            dagster.known.append(run(job_id, "queued", run_id=f"again-{job_id}", created_s=2e9, updated_s=9e12))
+        after = read[-1]
+    assert read == [f"job{n}" for n in range(5)]
+    assert empty.get("/jobs?sort=id&after=job3").json()["total"] == 1
+    refused = empty.get("/jobs?after=job3")
+    assert (refused.status_code, refused.json()["hint"]) == (400, "add sort=id")
+
+
 def test_jobs_are_listed_while_dagster_is_away(http: TestClient, dagster: ScriptedClient):
     dagster.fails = Transient("Dagster's webserver is out of reach.")
     listed = http.get("/jobs").json()

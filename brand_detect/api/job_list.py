@@ -20,7 +20,7 @@ from brand_detect.api.states import waits_for
 from brand_detect.api.stored import NotThere
 from brand_detect.api.stored_jobs import StoredJobs, Summary
 from brand_detect.client import PAGE_OF_RUNS, Client, Run, RunLog
-from brand_detect.domain.errors import BrandDetectError, Permanent, Transient
+from brand_detect.domain.errors import BadInput, BrandDetectError, Permanent, Transient
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
 from brand_detect.domain.pipeline import LINE, Stage
@@ -144,6 +144,8 @@ class Sort(StrEnum):
     newest = "newest"
     oldest = "oldest"
     by_name = "name"
+    by_id = "id"
+    """The only order in which no job ever moves."""
 
 
 @dataclass(frozen=True)
@@ -271,8 +273,24 @@ class JobList:
         self._requests: dict[str, _Asked] = {}
         self._reasons: dict[str, Reason] = {}  # of failed runs
 
-    def page(self, *, text: str = "", state: State | None = None, sort: Sort = Sort.newest, page: int = 1) -> JobPage:
-        """A page of the jobs whose name or id contains ``text``, and which have ``state`` if it is given."""
+    def page(
+        self,
+        *,
+        text: str = "",
+        state: State | None = None,
+        sort: Sort = Sort.newest,
+        page: int = 1,
+        after: str = "",
+    ) -> JobPage:
+        """A page of the jobs whose name or id contains ``text``, and which have ``state`` if it is given.
+
+        ``after`` leaves out the jobs up to this id, which need not exist.
+
+        Raises:
+            BadInput: ``after`` with another order than that of ids.
+        """
+        if after and sort is not Sort.by_id:
+            raise BadInput(f"Jobs after {after[:128]} are known in the order of ids alone.", "add sort=id")
         known, note = self._known()
         if text:
             wanted = text.casefold().split()
@@ -281,8 +299,10 @@ class JobList:
                 k for k in known if all(word in f"{k.job_id} {self._video(k.job_id)}".casefold() for word in wanted)
             ]
         counts = {s: sum(k.state is s for k in known) for s in State}
-        listed = [k for k in known if state is None or k.state is state]
-        if sort is Sort.by_name:
+        listed = [k for k in known if k.job_id > after and (state is None or k.state is state)]
+        if sort is Sort.by_id:
+            listed.sort(key=lambda k: k.job_id)
+        elif sort is Sort.by_name:
             self._read_requests(listed)
             listed.sort(key=lambda k: ((self._video(k.job_id) or k.job_id).casefold(), k.job_id))
         else:

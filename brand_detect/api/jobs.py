@@ -157,9 +157,14 @@ def list_router(jobs: JobList, stored: StoredJobs, may_see: Sequence[Dependency]
         state: Annotated[State | None, Query(description="only jobs in this state")] = None,
         sort: Sort = Sort.newest,
         page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+        after: Annotated[str, Query(max_length=128, description="with `sort=id`: only jobs behind this id")] = "",
     ) -> JobPage:
-        """A page of the jobs with their states and, while they run, their progress."""
-        return jobs.page(text=q, state=state, sort=sort, page=page)
+        """A page of the jobs with their states and, while they run, their progress.
+
+        Pages by number repeat or pass over jobs that move meanwhile, as a replay moves one in the order of time. To
+        read all, ask by `sort=id`, each time `after` the last id of the answer before, until `jobs` is empty.
+        """
+        return jobs.page(text=q, state=state, sort=sort, page=page, after=after)
 
     @router.get(f"{JOBS}/{{job_id}}", responses=problems(404, 503))
     def job(job_id: JobId) -> Job:

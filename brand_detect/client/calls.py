@@ -499,11 +499,11 @@ class Client:
                     root=root or None,
                 )["launchRun"]
                 launched = expect(answer, "LaunchRunSuccess")["run"]["runId"]
-        first = self._launched(asked)
+        first = self._first(asked)
         if first and first.run_id != launched:  # another caller or an earlier try used the key: the first one counts
             with suppress(BadInput, Transient):  # it may have ended
                 self.cancel(launched)
-        return first or self.run(launched)
+        return _answering(asked, first) if first else self.run(launched)
 
     def _root_of(self, run_id: str) -> str:
         """The first existing run of the group of ``run_id``; empty if ``run_id`` was deleted."""
@@ -518,22 +518,14 @@ class Client:
         return self._launched(asked) if asked.keyed else None
 
     def _launched(self, asked: _Asked) -> Run | None:
-        """The first run that was launched with the key of ``asked``.
+        """The run that was launched for ``asked``; errors as ``_answering``."""
+        first = self._first(asked)
+        return _answering(asked, first) if first else None
 
-        Raises:
-            BadInput: it was launched for another request.
-        """
+    def _first(self, asked: _Asked) -> Run | None:
+        """The first run that was launched with the key of ``asked``, perhaps for another request."""
         tags = {REQUEST: asked.key} | ({PARTITION: asked.job_id} if asked.job_id else {})
-        found = self._alive({"tags": _pairs(tags)})
-        if not found:
-            return None
-        first = min(found, key=lambda r: (r.created_s, r.run_id))
-        if first.tags.get(ASKED) != asked.digest:
-            raise BadInput(
-                f"The key {asked.key!r} was used for another request for {asked.job_id}.",
-                "use a new key for each request",
-            )
-        return first
+        return min(self._alive({"tags": _pairs(tags)}), key=lambda r: (r.created_s, r.run_id), default=None)
 
     def _enforce_held_quota(self, job_id: str) -> None:
         """
@@ -582,6 +574,19 @@ class Client:
         return Permanent(
             f"{self._graphql.url} serves no brand_detect pipeline.", "start it with brand_detect's workspace"
         )
+
+
+def _answering(asked: _Asked, run: Run) -> Run:
+    """``run``, which has the key of ``asked``.
+
+    Raises:
+        BadInput: it was launched for another request.
+    """
+    if run.tags.get(ASKED) != asked.digest:
+        raise BadInput(
+            f"The key {asked.key!r} was used for another request for {asked.job_id}.", "use a new key for each request"
+        )
+    return run
 
 
 def _failure_in(events: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str] | None, str]:

@@ -750,6 +750,24 @@ def test_a_run_that_was_made_and_never_queued_does_not_count(server: Webserver, 
 
 
 @pytest.mark.usefixtures("job")
+def test_of_two_requests_at_once_with_one_key_the_second_is_refused_and_does_not_run(server: Webserver):
+    both = Barrier(2, timeout=10)
+    server.meet = both.wait
+
+    def call(stage: str) -> str:
+        with connected(server) as client:
+            try:
+                return client.replay(JOB, stage, key="k").run_id
+            except BadInput as e:
+                return str(e)
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(call, ["match_brands", "compile_report"]))
+    assert said == ["The key 'k' was used for another request for match.", "r2"]
+    assert [row["status"] for row in server.runs] == ["SUCCESS", "QUEUED", "CANCELED"]
+
+
+@pytest.mark.usefixtures("job")
 def test_of_two_callers_one_of_which_is_slow_to_queue_one_counts(server: Webserver):
     """The first one's run is made before the second one's and queued after that was looked at."""
     with connected(server) as slow, connected(server) as quick:

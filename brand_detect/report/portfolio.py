@@ -252,7 +252,8 @@ def _totals(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     with duckdb.connect() as database:
         database.register("narrow", pa.concat_tables(shown))
         database.register("jobs", pa.table({"seconds": [_length(e) for e in entries]}))
-        wide = ", ".join(f"{c.name}::DOUBLE AS {c.name}" for c in BRANDS if pa.types.is_float32(c.type))
+        floats = [c.name for c in BRANDS if pa.types.is_float32(c.type)]
+        wide = ", ".join(f"nullif({name}::DOUBLE, 'nan') AS {name}" for name in floats)  # not measured = null
         database.execute(f"CREATE VIEW shown AS SELECT * REPLACE ({wide}) FROM narrow")
         return rounded(database.sql(TOTALS).to_arrow_table())
 

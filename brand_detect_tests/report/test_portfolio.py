@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from math import nan
 from typing import Any
 
 import pytest
@@ -117,8 +118,10 @@ def test_media_values_are_summed_in_one_currency_only() -> None:
     assert mixed.notes == ("Advertising equivalents are in several currencies (EUR, USD) and are not summed.",)
 
 
-def test_quality_leaves_out_what_was_not_measured_and_says_when_scales_differ() -> None:
-    unmeasured = entry("a", brand("Nike", 30, quality=None))
+@pytest.mark.parametrize("not_measured", [None, nan])
+def test_quality_leaves_out_what_was_not_measured_and_says_when_scales_differ(not_measured: float | None) -> None:
+    unmeasured = entry("a", brand("Nike", 30, quality=not_measured))
+    assert portfolio([unmeasured]).brands[0].quality is None
     whole = portfolio([unmeasured, entry("b", brand("Nike", 10), day=2, quality="other 2")])
     assert whole.brands[0].quality == 0.5
     assert "Quality was measured with 2 different scales; the means mix them." in whole.notes

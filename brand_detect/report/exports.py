@@ -116,7 +116,7 @@ def to_csv(rows: pa.Table) -> bytes:
     """``rows`` as CSV in UTF-8 with a byte order mark, which spreadsheets need to read accents.
 
     Texts come from untrusted pictures: those that a spreadsheet would take for a formula get a leading apostrophe.
-    ``|`` separates the texts of a list.
+    ``|`` separates the texts of a list. What was not measured is an empty cell.
     """
     out = io.StringIO()
     writer = csv.writer(out)
@@ -136,4 +136,6 @@ def rounded(rows: pa.Table) -> list[dict[str, Any]]:
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         value = "|".join(value)
+    if value != value:  # NaN
+        return None
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

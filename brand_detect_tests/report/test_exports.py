@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from math import nan
 from typing import Any
 
 import jsonschema_rs
@@ -70,6 +71,11 @@ def test_csv_has_every_column_and_row() -> None:
     assert list(rows[0]) == EXPOSURES.names
     assert [row["brand"] for row in rows] == ["Nike", "Itaú"]
     assert float(rows[0]["seconds"]) == made.exposures["seconds"][0].as_py()
+
+
+def test_what_was_not_measured_is_an_empty_cell() -> None:
+    figures = pa.table({"clarity": [0.5, nan, None]})
+    assert [row["clarity"] for row in read(to_csv(figures))] == ["0.5", "", ""]
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,8 @@ class Pictures:
     def _scene(self, image: Image, region: Row) -> bytes:
         longest = max(image.shape[:2])
         scale = min(1.0, self.params.scene_px / longest)
-        small = self.canvas.resize(image, round(image.shape[1] * scale), round(image.shape[0] * scale))
+        height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+        small = self.canvas.resize(image, width, height)
         low = np.array([region["x_px"], region["y_px"]]) * scale - OUTLINE_GAP_PX
         high = low + np.array([region["w_px"], region["h_px"]]) * scale + 2 * OUTLINE_GAP_PX
         box = [(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])]

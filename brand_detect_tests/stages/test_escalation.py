@@ -403,6 +403,12 @@ def test_the_scene_is_the_frame_made_small_with_the_mark_outlined(scene_px: int,
     assert np.abs(inside.astype(int) - 90).max() < 60, "what it shows is not painted over"
 
 
+def test_a_scene_of_a_wide_frame_is_at_least_a_pixel_high():
+    model = Model()
+    asked(*views({}), model, frames=Pictures(1280, 500), scene_px=1)
+    assert OpenCvCodec().decode(model.questions[0].scene).shape[:2] == (1, 1)
+
+
 def test_without_a_scene_none_is_shown():
     model = Model()
     asked(*views({}), model, scene_px=0)

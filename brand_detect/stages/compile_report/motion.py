@@ -150,7 +150,7 @@ class _Tracks:
         self._last = np.append(self._first[1:], own.num_rows)[: len(self._first)] - 1
         self.ids: list[str] = own["track_id"].take(self._first).to_pylist()
         self._is_text = pc.equal(own["kind"], RegionKind.text).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
-        self._is_cut = own["at_edge"].to_numpy()
+        self._is_cut = own["at_edge"].fill_null(True).to_numpy()
         self._quads = quads_of(own)
         along, across = (np.maximum(sides, 1e-6) for sides in side_lengths(self._quads))
         self._shape = np.log(along / across)

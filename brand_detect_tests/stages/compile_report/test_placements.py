@@ -57,6 +57,14 @@ def placed(
     )
 
 
+def test_what_may_be_cut_off_by_the_pictures_edge_tells_nothing() -> None:
+    """Where a checkpoint does not say whether a region touches the edge, it may."""
+    regions = at("a", {1: 200, 2: 300, 3: 400})
+    for at_edge in (True, None):
+        told = placed([region | {"at_edge": at_edge} for region in regions], {"a": "Nike"})
+        assert told["a"].placement is Placement.unknown
+
+
 def test_what_moves_with_the_scene_is_a_board() -> None:
     found = placed(at("a", {i: 100 + 100 * i for i in range(5)}), {"a": "Nike"})
     assert found == {"a": Placed(Placement.board, 5 / 6)}  # four steps of four agree

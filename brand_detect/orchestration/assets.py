@@ -348,7 +348,7 @@ def escalate_cloud(
 
 
 @stage_asset(
-    code_version="22",
+    code_version="23",
     packages=["opencv-python", "pillow", "rapidfuzz"],
     shipped=["quality"],
     work="sums",

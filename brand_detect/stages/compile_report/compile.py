@@ -58,7 +58,7 @@ from brand_detect.stages.compile_report.corrections import Corrections, Named
 from brand_detect.stages.compile_report.detections import counted, detections
 from brand_detect.stages.compile_report.edges import Spans
 from brand_detect.stages.compile_report.evidence import decisive_answers, evidence, placements_answered
-from brand_detect.stages.compile_report.exposures import exposures
+from brand_detect.stages.compile_report.exposures import exposed, exposures
 from brand_detect.stages.compile_report.placements import placements, texts_of
 from brand_detect.stages.compile_report.summary import stats, summary
 from brand_detect.stages.compile_report.totals import asset_totals, carried, placement_totals, totals
@@ -105,11 +105,10 @@ def compile_report(
     corrected = corrections.applied(found, frames.frames, cells)
     verdicts = corrected.verdicts
     counting, excluded, left_out = _counting(corrected.found, params, brands)
-    found = counted(counting)
-    spans = Spans(found["brand_id"].to_pylist(), found, detected.edges, cells)
-    exposed, rests_on = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
-    reported = found.take(rests_on).sort_by([("frame", "ascending"), ("brand_id", "ascending")])
-    reported = reported.drop_columns("seen_on")
+    spans = Spans(counting["brand_id"].to_pylist(), counting, detected.edges, cells)
+    found = counted(exposed(counting, cells, spans, params))
+    on_screen = exposures(found, frames.frames, cells, spans, params, scale, request.video_sha256)
+    reported = found.sort_by([("frame", "ascending"), ("brand_id", "ascending")]).drop_columns("seen_on")
     resembling = keyframes_resembling(verdicts.unresolved, detected.regions)
     range_s = (frames.start_s, frames.end_s)
     notes = [n for source in (request, scenes, detected, verdicts) for n in source.notes]
@@ -117,7 +116,7 @@ def compile_report(
         notes.append(NO_MOTION)
     placed = carried("placement", reported, detected.edges, cells, params)
     by_brand = totals(
-        exposed,
+        on_screen,
         reported,
         corrected.rejected,
         detected.edges,
@@ -131,7 +130,7 @@ def compile_report(
     proofs = evidence(verdicts.verdicts, answers, {*reported["verdict_id"].to_pylist()})
     return Report(
         brands=table(BRANDS, by_brand),
-        exposures=table(EXPOSURES, exposed),
+        exposures=table(EXPOSURES, on_screen),
         detections=reported,
         unresolved=locate_unresolved(verdicts.unresolved, detected, frames.frames),
         rejected=corrected.rejected,
@@ -144,7 +143,7 @@ def compile_report(
         quality=f"{params.quality} {scale.version} {scale.digest}",
         losses=frames.notes,
         notes=tuple(dict.fromkeys([*notes, *left_out, *corrected.notes])),
-        stats=stats(exposed, len(corrected.reviews)),
+        stats=stats(on_screen, len(corrected.reviews)),
     )
 
 

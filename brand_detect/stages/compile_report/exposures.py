@@ -12,7 +12,7 @@ from brand_detect.domain.placements import PLACEMENTS, Placement
 from brand_detect.domain.quality import QualityScale
 from brand_detect.domain.tables import BOX, content_id
 from brand_detect.stages.compile_report.detections import Floats, Ints
-from brand_detect.stages.compile_report.edges import Spans
+from brand_detect.stages.compile_report.edges import Span, Spans
 from brand_detect.stages.regions import centres_of
 
 FROM_BEST = ("brand_id", "brand", "confidence", *BOX, "text", "rule", "decided_by", "verdict_id", "reviewed")
@@ -26,7 +26,6 @@ class _Presence:
     """A brand on the frames that show it. Arrays by ``frame``, aggregated over each frame's boxes."""
 
     found: pa.Table  # the brand's detections
-    rows: Ints  # their indices among those of all brands
     rank: Ints  # of each as the one to show, the highest is the best
     frame: Ints
     first: Ints  # index of the frame's first box in ``found``
@@ -80,6 +79,24 @@ class _Run:
         return near[np.isin(group[near], self.at)]
 
 
+def exposed(found: pa.Table, cells: pa.Table, spans: Spans, params: CompileReportParams) -> pa.Table:
+    """The detections in ``found``, the result of ``detections``, that form exposures: those too short are left out.
+
+    ``cells`` are the timeline by frame, ``spans`` those of the brands in ``found``.
+    """
+    keyframe = cells["keyframe"].to_pylist()
+    brands = found["brand_id"].to_pylist()
+    shown = {(b, keyframe[row]) for b in {*brands} for span in _counted(spans, b, params) for row in span.rows.tolist()}
+    pairs = zip(brands, found["frame"].to_pylist(), strict=True)
+    return found.filter(pa.array([pair in shown for pair in pairs], pa.bool_()))
+
+
+def _counted(spans: Spans, brand_id: str, params: CompileReportParams) -> Iterator[Span]:
+    for span in spans.of(brand_id, params.bridge_s):
+        if span.end_s - span.start_s >= params.min_exposure_s and span.end_s > span.start_s:
+            yield span
+
+
 def exposures(
     found: pa.Table,
     frames: pa.Table,
@@ -88,19 +105,17 @@ def exposures(
     params: CompileReportParams,
     scale: QualityScale,
     video: str,
-) -> tuple[list[Exposure], Ints]:
-    """The exposures in order of time, and the rows of ``found`` that form them.
+) -> list[Exposure]:
+    """The exposures in order of time.
 
-    ``found`` is the result of ``detections``, ``cells`` the timeline by frame, ``spans`` those of ``found``,
-    ``video`` the video's hash.
+    ``found`` is the result of ``exposed``, ``cells`` the timeline by frame, ``video`` the video's hash.
     """
     if not found.num_rows:
-        return [], np.zeros(0, np.intp)
+        return []
     presences = _presences(found, frames, scale)
     runs = [run for presence in presences for run in _runs(presence, cells, spans, params, scale)]
     made = [_exposure(run, video, *shared) for run, shared in zip(runs, _shared(runs), strict=True)]
-    rests_on = np.unique(np.concatenate([np.zeros(0, np.intp), *(run.presence.rows[run.rows()] for run in runs)]))
-    return sorted(made, key=lambda e: (e.start_s, e.brand_id)), rests_on
+    return sorted(made, key=lambda e: (e.start_s, e.brand_id))
 
 
 def _presences(found: pa.Table, frames: pa.Table, scale: QualityScale) -> Iterator[_Presence]:
@@ -110,11 +125,11 @@ def _presences(found: pa.Table, frames: pa.Table, scale: QualityScale) -> Iterat
     area = found["area_frac"].to_numpy().astype(np.float64)
     _, brands = np.unique(found["brand_id"].to_numpy(zero_copy_only=False), return_index=True)
     for rows in np.split(np.arange(found.num_rows), brands[1:]):
-        yield _presence(found.take(rows), rows, frame[rows], box[rows], centre[rows], area[rows], scale)
+        yield _presence(found.take(rows), frame[rows], box[rows], centre[rows], area[rows], scale)
 
 
 def _presence(
-    found: pa.Table, rows: Ints, frame: Ints, box: Floats, centre: Floats, area: Floats, scale: QualityScale
+    found: pa.Table, frame: Ints, box: Floats, centre: Floats, area: Floats, scale: QualityScale
 ) -> _Presence:
     on, first, group = np.unique(frame, return_index=True, return_inverse=True)
     weight = np.maximum(area, 1e-12)
@@ -135,7 +150,6 @@ def _presence(
     coverage = total * _overlap_once(box, group)
     return _Presence(
         found,
-        rows,
         _ranks(found),
         on,
         first,
@@ -161,16 +175,13 @@ def _runs(
 ) -> Iterator[_Run]:
     starts, ends = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
     keyframe = cells["keyframe"].fill_null(-1).to_numpy()
-    for span in spans.of(presence.found["brand_id"][0].as_py(), params.bridge_s):
-        seconds = span.end_s - span.start_s
-        if seconds <= 0 or seconds < params.min_exposure_s:
-            continue
+    for span in _counted(spans, presence.found["brand_id"][0].as_py(), params):
         start, end = starts[span.rows], ends[span.rows]
         start[0], end[-1] = span.start_s, span.end_s
         at = np.searchsorted(presence.frame, keyframe[span.rows])
         weight = (end - start) / (end - start).sum()
         scores = {name: float(weight @ score[at]) for name, score in presence.scores.items()}
-        scores["duration"] = float(scale.of_duration(seconds))
+        scores["duration"] = float(scale.of_duration(span.end_s - span.start_s))
         quality = float(scale.quality(scores))
         factor = scale.media_factor(presence.coverage[at], quality)
         yield _Run(presence, at, start, end, scores, quality, factor)

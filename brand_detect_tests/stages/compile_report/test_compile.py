@@ -143,6 +143,15 @@ def test_exposures_too_short_to_count_count_for_no_time_on_overlays() -> None:
     assert made.brands["seconds"].to_pylist() == made.brands["overlay_s"].to_pylist() == [1.75]
 
 
+def test_a_brand_too_short_to_be_reported_is_no_company() -> None:
+    regions, verdicts = track("a", [4, 5, 6]), [p.verdict("Nike", ["a"])]
+    alone = report(regions, verdicts, min_exposure_s=1.0)
+    glimpse = track("b", [5], (900, 500, 200, 50))
+    made = report([*regions, *glimpse], [*verdicts, p.verdict("Puma", ["b"])], min_exposure_s=1.0)
+    for name in ("brands", "exposures", "detections"):
+        assert getattr(made, name).equals(getattr(alone, name)), name
+
+
 def test_figures_weigh_the_time_that_edges_leave() -> None:
     """A board of 1 % for 0.6 s, then one of 4 % for 0.9 s."""
     regions = track("a", [4], (100, 100, 192, 108)) + track("b", [5], (100, 100, 384, 216))

@@ -314,7 +314,10 @@ class CompileReportParams(Params):
         description="name of the quality scale: weights and anchors of the score",
     )
     media_rate: float = Field(
-        0.0, ge=0, description="price of 30 seconds of advertising, in media_currency; 0 = no advertising equivalent"
+        0.0,
+        ge=0,
+        le=1e12,
+        description="price of 30 seconds of advertising, in media_currency; 0 = no advertising equivalent",
     )
     media_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the currency of media_rate")
     thumbnail_px: int = Field(320, ge=64, le=1280, description="width of the page's close-ups")

@@ -21,6 +21,7 @@ WINDOW_PX = 15  # side of the neighbourhood by which a corner is found again
 STILL_SHARE = 0.02  # most of the picture that may change while the camera stands still: people pass
 STILL_EDGES = 0.1  # and most of its edges, which a pan moves: half of them and more
 LEAST_EDGES_PX = 200  # fewer say nothing
+ORB_RIM_PX = 31  # nearer to the picture's edge ORB finds no points; one px high, it fails
 MIN_TRACKED = 0.3  # share of the corners; below it the motion was too large to track
 BLACK_LUMA = 20  # up to which a picture is black, as beside a film in a frame: that agrees with any motion
 CHANGE_LUMA = 24  # grey levels, after a 3 x 3 mean; H.264 noise in a still picture stays below 12
@@ -111,6 +112,8 @@ class OpenCvCameraMotion:
     def _matched(self, before: Luma, after: Luma) -> Iterator[Transform]:
         import cv2
 
+        if min(before.shape) <= 2 * ORB_RIM_PX:
+            return
         orb = cv2.ORB_create(500, fastThreshold=10)  # pyright: ignore[reportAttributeAccessIssue]
         points, features = orb.detectAndCompute(before, None)
         points_after, features_after = orb.detectAndCompute(after, None)

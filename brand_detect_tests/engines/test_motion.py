@@ -44,6 +44,12 @@ def test_large_pictures_are_compared_small():
     assert OpenCvCameraMotion().look(np.zeros((10, 20, 3), np.uint8)).shape == (10, 20)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (9, 90)])
+def test_pictures_too_small_to_follow_have_no_motion(shape):
+    a, b = np.random.default_rng(0).integers(0, 255, (2, *shape), np.uint8)
+    assert OpenCvCameraMotion().between(a, b) is None
+
+
 def test_pictures_that_share_nothing_have_no_motion(world):
     motion = OpenCvCameraMotion()
     a = motion.look(view(world, 500, 360)[0])

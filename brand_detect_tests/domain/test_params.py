@@ -27,6 +27,7 @@ from brand_detect.domain.errors import BadInput
         ({"escalate_vlm": {"prompt": "../secret"}}, "escalate_vlm.prompt"),
         ({"run_ocr": {"languages": "eng -c x=y"}}, "run_ocr.languages"),
         ({"compile_report": {"exclude_kinds": ["team"]}}, "'team' is no kind of brand; use brand, league, club"),
+        ({"extract_frames": {"start_s": 1e300}}, "extract_frames.start_s: input should be less"),
         ({"compile_report": {"media_rate": 1e300}}, "compile_report.media_rate: input should be less"),
         ({"detect_objects": {"object_labels": ["\ud800"]}}, "detect_objects holds half a character"),
     ],

@@ -55,7 +55,7 @@ class ExtractedFrames(Payload):
 
 class ExtractFramesParams(Params):
     sample_fps: float = Field(2.0, gt=0, le=60, description="frames sampled per second of video")
-    start_s: float = Field(0.0, ge=0, description="where sampling begins, in seconds")
+    start_s: float = Field(0.0, ge=0, le=1e9, description="where sampling begins, in seconds")
     end_s: float = Field(0.0, ge=0, description="where sampling ends, in seconds; 0 = at the end of the video")
     jpeg_quality: int = Field(75, ge=1, le=100, description="JPEG quality of a frame that shows something new")
     repeat_quality: int = Field(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from brand_detect.domain.contracts.compile_report import CompileReportParams
-from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection
+from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
 from brand_detect.domain.pipeline import Stage
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.home import WORDS
@@ -57,7 +57,13 @@ def _often(summary: Mapping[str, Any]) -> Iterator[str]:
     counts, interval = summary["counts"], summary["sampling"]["interval_s"]
     pictures, shots = counted(counts["frames_sampled"], "picture"), counted(counts["shots"], "shot")
     yield f"A still picture every {interval:.2f} s: {pictures} from {shots}."
-    yield f"{counts['keyframes']} of them show something new. Text and logos were looked for on these."
+    match counts["keyframes"]:
+        case 0:
+            yield "None of them shows anything, so no text and no logo was looked for."
+        case 1:
+            yield "1 of them shows something new. Text and logos were looked for on it."
+        case n:
+            yield f"{n} of them show something new. Text and logos were looked for on these."
     if same := counts["frames_duplicate"]:
         yield f"Showing the same as the one before, and counted with it: {same}."
     if empty := counts["frames_black"] + counts["frames_blank"]:
@@ -66,8 +72,11 @@ def _often(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _counts(report: ReportDocument, params: CompileReportParams, settings: Mapping[str, Any]) -> Iterator[str]:
     summary = report.summary
-    n, resolved = summary["counts"]["tracks"], sum(summary["tracks_resolved_by"].values())
-    yield f"Text or a logo that was taken for a brand: {resolved} of {n} that were followed from picture to picture."
+    if n := summary["counts"]["tracks"]:
+        share = f"{sum(summary['tracks_resolved_by'].values())} of {n}"
+        yield f"Text or a logo that was taken for a brand: {share} that were followed from picture to picture."
+    else:
+        yield "No text or logo was found that may be a brand."
     if least := settings.get(Stage.match_brands, {}).get("min_confidence"):
         yield f"A match with the brand list counts from a confidence of {least:g} of 1 on."
     if params.min_confidence:
@@ -88,7 +97,10 @@ def _not_looked_at(report: ReportDocument, settings: Mapping[str, Any]) -> Itera
     yield "The sound."
     if found := settings.get(Stage.detect_objects):
         params = DetectObjectsParams.model_construct(**found)  # those of an older report have other fields
-        yield f"Text of less than {params.min_height_px} pixels in height."
+        if params.text == TextDetection.off.value:
+            yield "Text: the search for it was off."
+        else:
+            yield f"Text of less than {params.min_height_px} pixels in height."
         if params.logos == LogoDetection.off.value:
             yield "Logos without text: the search for them was off."
         else:

@@ -65,6 +65,24 @@ def test_it_says_what_was_set_asked_and_corrected() -> None:
     assert "Logos without text: the search for them was off." in left
 
 
+def test_it_says_that_text_was_not_searched_for() -> None:
+    settings = {"detect_objects": FOUND | {"text": "off"}}
+    parts = told(match(), {"run": {"params": settings}})
+    assert "Text: the search for it was off." in parts["What was not looked at"]
+    assert not [sentence for sentence in parts["What was not looked at"] if "in height" in sentence]
+
+
+def test_one_picture_none_and_nothing_on_them_are_told() -> None:
+    counts = nothing()["compile_report"].summary["counts"]
+    for n, words in (
+        (1, "1 of them shows something new. Text and logos were looked for on it."),
+        (0, "None of them shows anything, so no text and no logo was looked for."),
+    ):
+        parts = told(nothing(), {"counts": {**counts, "keyframes": n}})
+        assert parts["How often"][1] == words
+        assert parts["What counts as seen"][0] == "No text or logo was found that may be a brand."
+
+
 def test_a_report_without_brands_or_settings_is_told_too() -> None:
     parts = told(nothing())
     assert all(parts.values())

@@ -275,7 +275,21 @@ def test_long_texts_are_cut_and_foreign_directions_kept_apart() -> None:
 def test_a_report_without_brands_says_so() -> None:
     seen = Page(rendered(nothing()))
     assert "No brand was found." in seen.text
-    assert "20 frames were sampled" in seen.text
+    assert "20 frames were sampled and 0 regions detected; none matched a brand in the catalogue." in seen.text
+    report = nothing()["compile_report"]
+    counts = {**report.summary["counts"], "frames_sampled": 1, "regions": 1}
+    one = replace(report, summary={**report.summary, "counts": counts})
+    assert "1 frame was sampled and 1 region detected" in Page(rendered(nothing() | {"compile_report": one})).text
+
+
+def test_a_report_whose_brands_are_all_left_out_does_not_say_that_none_matched() -> None:
+    payloads = match()
+    stages = ("job_request", "extract_frames", "filter_scenes", "detect_objects", "escalate_cloud")
+    left_out = select_report(*(payloads[s] for s in stages), exclude_kinds=["brand"])
+    seen = Page(rendered(payloads | {"compile_report": left_out}))
+    assert "No brand counts." in seen.text
+    assert "those that were recognised are left out" in seen.text
+    assert "none matched" not in seen.text
 
 
 def test_only_the_frames_shown_are_read_and_each_once() -> None:

@@ -103,8 +103,9 @@ def render(page: SweepPage) -> str:
 
 
 def _chart(page: SweepPage, panel: Panel) -> Chart:
-    margin = 0.03 * (page.positions[-1] - page.positions[0]) if page.numeric else 0.5
-    low, high = page.positions[0] - (margin or 0.5), page.positions[-1] + (margin or 0.5)
+    first, last = page.positions[0], page.positions[-1]
+    margin = 0.03 * (last - first) or max(0.5, 0.03 * abs(first)) if page.numeric else 0.5
+    low, high = first - margin, last + margin
     top = panel.top or max((f for c in panel.curves for f in c.figures if f is not None), default=0.0)
     steps = ticks(0.0, top, Y_TICKS, whole=panel.unit != "s")
     top = max(top, steps[-1])

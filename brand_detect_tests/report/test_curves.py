@@ -75,7 +75,9 @@ def test_one_value_no_brand_and_very_many_are_drawn():
     one = replace(
         PAGE, positions=(0.8,), labels=("0.8",), in_force=0, panels=(Panel("Brands", "brands", (Curve("b", (0.0,)),)),)
     )
-    Page(render(replace(one, lanes=(), rows=(("0.8", "0"),))))
+    one = replace(one, lanes=(), rows=(("0.8", "0"),))
+    assert "1 value over the checkpoints of" in Page(render(one)).text
+    Page(render(replace(one, positions=(1e17,))))
     many = tuple(Lane(f"brand {n}", (1.0, 0.0, 0.0), False) for n in range(LANES + 7))
     assert "Not drawn: 7 more brands" in render(replace(PAGE, lanes=many))
 

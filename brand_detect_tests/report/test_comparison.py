@@ -208,6 +208,8 @@ def test_other_detections_are_counted_and_not_called_changed() -> None:
     assert found.brands[0].lost_s == 0.5
     [note] = found.notes
     assert "2 of 3 tracks were found only before, 0 of 1 only after" in note
+    [note] = compare(side([NIKE], regions=track("a", (2, 3))), side(regions=[], attempt="run-2-0")).notes
+    assert "1 of 1 track was found only before, 0 of 0 only after" in note
 
 
 def test_of_two_videos_seconds_alone_are_compared() -> None:

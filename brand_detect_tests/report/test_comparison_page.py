@@ -168,6 +168,8 @@ def test_the_same_report_differs_in_nothing() -> None:
     assert "Nothing: settings, engines, code and brand list are the same." in seen.text
     assert "Seconds gained and lost" not in seen.text
     assert not seen.of("img")
+    one = side([NIKE], regions=track("a", (2, 3)))
+    assert "None: the 1 track on both sides has the same verdicts." in Page(rendered(compare(one, one))).text
 
 
 def test_two_videos_have_bars_and_no_times_gained() -> None:

@@ -272,6 +272,14 @@ def test_long_texts_are_cut_and_foreign_directions_kept_apart() -> None:
     assert f"<bdi>{HOSTILE[2]}</bdi>" in rendered(match(nike=HOSTILE[2]))
 
 
+def test_a_single_exposure_has_its_own_picture() -> None:
+    frames = p.frames(2, size=(640, 360))
+    scenes = p.scenes(frames)
+    found = p.detected([p.region(0, "a", (40, 60, 120, 30))], scenes)
+    made = select_report(p.request(), frames, scenes, found, p.verdicts([p.verdict("Nike", ["a"])]))
+    assert "1 of 1 exposure has its own picture" in Page(rendered(match() | {"compile_report": made})).text
+
+
 def test_a_report_without_brands_says_so() -> None:
     seen = Page(rendered(nothing()))
     assert "No brand was found." in seen.text

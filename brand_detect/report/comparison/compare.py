@@ -143,10 +143,11 @@ def _notes(before: Side, after: Side, same_video: bool, tracks: TrackCounts) -> 
         ranges = " and ".join(f"{start:.1f} to {end:.1f} s" for start, end in (before.range_s, after.range_s))
         yield f"The reports cover different parts of the video: {ranges}."
     if same_video and tracks.only_before + tracks.only_after:
+        all_before, all_after = tracks.only_before + tracks.both, tracks.only_after + tracks.both
         yield (
-            f"The detections differ: {tracks.only_before} of {tracks.only_before + tracks.both} tracks were found "
-            f"only before, {tracks.only_after} of {tracks.only_after + tracks.both} only after. They do not count as "
-            "changed verdicts."
+            f"The detections differ: {tracks.only_before} of {counted(all_before, 'track')} "
+            f"{'was' if tracks.only_before == 1 else 'were'} found only before, {tracks.only_after} of {all_after} "
+            "only after. They do not count as changed verdicts."
         )
     corrected = [
         {r["review_id"] for r in corrections(side.report.summary.get("reviews", ()), ReviewState.applied)}

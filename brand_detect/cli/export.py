@@ -67,7 +67,10 @@ def export(
             tools = services.media, engines.rewriter(services.settings.video_limits), engines.canvas()
             _write_video(folder / f"{job_id}.mp4", lambda draft: exports.annotate(found, *tools, draft, progress)[0])
         elif what is Format.clip:
-            for exposure_id, part in _parts(found, exposures).items():
+            wanted = _parts(found, exposures)
+            if not wanted:
+                err.print("note: the report has no exposure to cut out", highlight=False)
+            for exposure_id, part in wanted.items():
                 make = partial(exports.clip, found, services, part, progress=progress)
                 _write_video(folder / f"{exposure_id}.mp4", make)
         else:

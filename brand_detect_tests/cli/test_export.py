@@ -177,6 +177,16 @@ def test_clips_of_all_exposures_or_of_one(export: Call, made: Path, tmp_path: Pa
     assert 0 < len(times(tmp_path / "one" / f"{known[0]}.mp4")) < len(times(made / "match.mp4"))
 
 
+def test_a_report_without_exposures_has_no_clips_and_says_so(export: Call, made: Path, tmp_path: Path) -> None:
+    with pipeline(made) as built:
+        never = {"compile_report": {"min_exposure_s": 100.0}}
+        built.runner.submit(str(made / "match.mp4"), job_id="none", overrides=never)
+    code, _, err = export("none", "--format", "clip", "--out", str(tmp_path / "out"))
+    assert code == 0, err
+    assert "note: the report has no exposure to cut out" in err
+    assert names(tmp_path / "out") == set()
+
+
 @pytest.mark.parametrize("exposure_id", ["0" * 16, "../match", ""])
 def test_an_exposure_that_the_report_lacks_is_said(export: Call, tmp_path: Path, exposure_id: str) -> None:
     code, _, err = export("match", "--format", "clip", "--exposure", exposure_id, "--out", str(tmp_path / "out"))

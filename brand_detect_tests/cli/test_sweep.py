@@ -111,7 +111,7 @@ def test_data_with_labels(brand_detect: Callable[..., Ended], tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["match", "run_ocr.stop_confidence=0.5"], "needs frames or engines: replay it instead"),
+        (["match", "run_ocr.stop_confidence=0.5"], "cannot be swept: replay it instead"),
         (["match", "match_brands.fuzzy_score=0.7,2"], "The value 2 is not allowed"),
         (["nobody", "match_brands.fuzzy_score=0.7"], "nobody has no report in "),
         (["match", "match_brands.fuzzy_score=0.7", "--catalog", "nowhere.yaml"], "nowhere.yaml"),

@@ -291,8 +291,9 @@ def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monke
 @pytest.mark.parametrize(
     ("name", "values", "fixed", "said"),
     [
-        ("run_ocr.stop_confidence", [0.5], {}, "run_ocr.stop_confidence needs frames or engines: replay it instead"),
-        ("escalate_vlm.max_questions", [5], {}, "needs frames or engines"),
+        ("run_ocr.stop_confidence", [0.5], {}, "run_ocr.stop_confidence cannot be swept: replay it instead"),
+        ("escalate_vlm.max_questions", [5], {}, "cannot be swept"),
+        ("compile_report.overlays", ["exclude"], {}, "compile_report.overlays cannot be swept: replay it instead"),
         ("match_brands.fuzzy", [0.5], {}, "match_brands.fuzzy is not a param"),
         ("match.fuzzy", [0.5], {}, "no stage 'match'"),
         ("match_brands.fuzzy_score", [0.5, 1.2], {}, "value 1.2 is not allowed"),
@@ -302,7 +303,7 @@ def test_a_report_that_the_code_would_no_longer_make_is_noted(jobs: Swept, monke
             "match_brands.fuzzy_score",
             [0.5],
             {"run_ocr": {"stop_confidence": 0.6}},
-            "run_ocr.stop_confidence needs frames",
+            "run_ocr.stop_confidence cannot be swept",
         ),
         ("match_brands.fuzzy_score", [n / 1000 for n in range(600)], {}, "601 values are too many"),
         ("escalate_vlm.min_confidence", [0.5], {}, "escalate_vlm was off"),

@@ -27,7 +27,7 @@ def check_swept(stage: str, param: str, fixed: Overrides) -> None:
     for asked, name in ((stage, param), *((s, n) for s, set_ in fixed.items() for n in set_)):
         if asked in CONTRACTS and name not in SWEPT.get(asked, ()):
             known = name in CONTRACTS[asked].params.model_fields
-            problem = "needs frames or engines: replay it instead" if known else "is not a param"
+            problem = "cannot be swept: replay it instead" if known else "is not a param"
             can = "; ".join(f"{s}: {', '.join(names)}" for s, names in SWEPT.items())
             raise BadInput(f"{asked}.{name} {problem}.", f"these can be swept and set: {can}")
         if asked not in CONTRACTS:

@@ -211,6 +211,7 @@ class LexiconIndex:
         - names of which the line has a whole word less (NEW ZEALAND is not Air New Zealand);
         - names with a letter inside that the reader excluded;
         - short names and everyday ones, if the line is more than the name;
+        - names that end in the com, net or org of an address (trans.com is not Transcom);
         - names in place of which the line has everyday words, or letters that one of these fits better (TENNS is tennis
           and not Tönnies), and what the brand excludes.
         """

@@ -58,9 +58,9 @@ def inner_quads(quads: NDArray[np.float64], inside: NDArray[np.float64]) -> NDAr
     """Sub-quads of ``quads``, (n, 4, 2); ``inside``, (n, 4), is left, top, right, bottom as shares of the sides."""
     left, top, right, bottom = inside.T
     part = sections(quads, left, right)
-    return part[:, (0, 1, 1, 0)] + np.stack((top, top, bottom, bottom), axis=1)[:, :, None] * (
-        part[:, (3, 2, 2, 3)] - part[:, (0, 1, 1, 0)]
-    )
+    upper, lower = part[:, (0, 1, 1, 0)], part[:, (3, 2, 2, 3)]
+    down = np.stack((top, top, bottom, bottom), axis=1)[:, :, None]
+    return upper + down * (lower - upper)
 
 
 def at_edge(low: NDArray[np.float64], high: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.bool_]:

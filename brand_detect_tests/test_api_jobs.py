@@ -64,6 +64,9 @@ class ScriptedClient(Client):
         self.pages.append((since_s, after))
         return [] if after else [r for r in self.known if r.updated_s >= since_s]
 
+    def was_asked(self, job_id: str, key: str) -> bool:
+        return any(r.job_id == job_id and r.tags.get(REQUEST) == key for r in self.known)
+
     def progress(self, run_id: str, seen: RunLog | None = None) -> RunLog:  # noqa: ARG002
         return self.log
 
@@ -739,6 +742,17 @@ def test_no_job_is_queued_twice_while_it_runs(
     assert (answer.status_code, dagster.asked[0][2]["key"]) == (202, "k"), "the client finds its run"
     dagster.known = [run("new", "success", ended_s=time.time())]
     assert http.post("/jobs", json=asked, headers=MEANT).status_code == 202
+
+
+@pytest.mark.parametrize("video", ["Final, 2nd half.mp4", "removed since.mp4"])
+def test_a_repeated_request_is_answered_whatever_runs_and_is_gone_since(
+    http: TestClient, dagster: ScriptedClient, made: Path, video: str
+):
+    asked = {"video_uri": str(made / video), "job_id": "new"}
+    first = run("new", "success", run_id="first", tags={REQUEST: "k"}, ended_s=1.0)
+    dagster.known = [run("new", "started", run_id="a replay", created_s=time.time(), started_s=2.0), first]
+    answer = http.post("/jobs", json=asked, headers=MEANT | {"Idempotency-Key": "k"})
+    assert (answer.status_code, dagster.asked[0][2]["key"]) == (202, "k"), "the client finds its run"
 
 
 def test_of_two_who_queue_one_job_together_one_is_refused(

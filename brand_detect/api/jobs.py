@@ -33,7 +33,6 @@ from brand_detect.domain.launch import ReplayRequest, plan_replay
 from brand_detect.domain.media import content_sha256, default_job_id, file_name
 from brand_detect.domain.pipeline import STAGES
 from brand_detect.domain.protocols import Decoder
-from brand_detect.domain.tags import REQUEST
 from brand_detect.report.home import render_home, render_jobs, render_replay
 from brand_detect.storage.media import MediaFiles
 
@@ -119,6 +118,8 @@ class Submissions:
             BadInput: it is no video, or what was asked for is wrong.
             Conflict: the job has an unfinished run of another request, or belongs to another video.
         """
+        if asked.job_id and self._is_repeated(asked.job_id, key):  # its video may be gone by now
+            return self._submit(asked, asked.job_id, key)
         probed(self._media, self._decoder, asked.video_uri)
         job_id = check_job_id(asked.job_id or self._job_id(asked.video_uri))
         known = self._stored.request(job_id)
@@ -126,11 +127,17 @@ class Submissions:
             raise Conflict(f"The job {job_id} belongs to another video, {file_name(known.video_uri)}: name another id.")
         with self._launching:  # no other thread may launch between check and launch
             run = self._jobs.unfinished(job_id)
-            if run and not (key and run.tags.get(REQUEST) == key):
+            if run and not self._is_repeated(job_id, key):
                 raise Conflict(f"{job_id} is not finished yet: {waits_for(run)}.")
-            return self._client.submit(
-                asked.video_uri, job_id=job_id, profile=asked.profile, overrides=asked.config_overrides, key=key
-            )
+            return self._submit(asked, job_id, key)
+
+    def _is_repeated(self, job_id: str, key: str) -> bool:
+        return bool(key) and self._client.was_asked(job_id, key)
+
+    def _submit(self, asked: NewJob, job_id: str, key: str) -> Run:
+        return self._client.submit(
+            asked.video_uri, job_id=job_id, profile=asked.profile, overrides=asked.config_overrides, key=key
+        )
 
     def _job_id(self, video_uri: str) -> str:
         if "://" in self._media.check(video_uri):

@@ -164,6 +164,10 @@ class Client:
         """The job's runs, newest first."""
         return self._runs({"tags": _pairs({PARTITION: check_job_id(job_id)})}, limit)
 
+    def was_asked(self, job_id: str, key: str) -> bool:
+        """Whether a request with the idempotency key ``key`` has launched a run of the job."""
+        return self._first(check_job_id(job_id), key) is not None
+
     def changed(self, since_s: float, after: str = "") -> list[Run]:
         """A page of the runs of all jobs that changed since ``since_s`` (seconds since 1970; 0 = all), newest first.
 
@@ -499,7 +503,7 @@ class Client:
                     root=root or None,
                 )["launchRun"]
                 launched = expect(answer, "LaunchRunSuccess")["run"]["runId"]
-        first = self._first(asked)
+        first = self._first(asked.job_id, asked.key)
         if first and first.run_id != launched:  # another caller or an earlier try used the key: the first one counts
             with suppress(BadInput, Transient):  # it may have ended
                 self.cancel(launched)
@@ -519,12 +523,12 @@ class Client:
 
     def _launched(self, asked: _Asked) -> Run | None:
         """The run that was launched for ``asked``; errors as ``_answering``."""
-        first = self._first(asked)
+        first = self._first(asked.job_id, asked.key)
         return _answering(asked, first) if first else None
 
-    def _first(self, asked: _Asked) -> Run | None:
-        """The first run that was launched with the key of ``asked``, perhaps for another request."""
-        tags = {REQUEST: asked.key} | ({PARTITION: asked.job_id} if asked.job_id else {})
+    def _first(self, job_id: str, key: str) -> Run | None:
+        """The first run of the job (any job if empty) that was launched with ``key``, for whatever request."""
+        tags = {REQUEST: key} | ({PARTITION: job_id} if job_id else {})
         return min(self._alive({"tags": _pairs(tags)}), key=lambda r: (r.created_s, r.run_id), default=None)
 
     def _enforce_held_quota(self, job_id: str) -> None:

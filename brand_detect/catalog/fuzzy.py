@@ -38,7 +38,7 @@ class Spelling:
 
     @cached_property
     def has_digit(self) -> bool:
-        return any(c.isdigit() for c in self.key)
+        return not self.key.isalpha() and any(map(str.isdigit, self.key))
 
 
 class Candidate(NamedTuple):
@@ -88,10 +88,10 @@ class FuzzyMatcher:
             )
         for position in near.near(folded):
             spelling = self._spellings[position]
-            edits = Levenshtein.distance(folded, spelling.folded)
-            if spelling.exactly or (edits and spelling.whole_line):
+            if spelling.exactly or (spelling.has_digit and not digits) or (number and not spelling.has_digit):
                 continue
-            if (spelling.has_digit and not digits) or (number and not spelling.has_digit):
+            edits = Levenshtein.distance(folded, spelling.folded)
+            if edits and (spelling.whole_line or (edits > 1 and 1 - edits / len(spelling.key) < fuzzy_score)):
                 continue
             if spelling.has_digit and _is_another_number(window, spelling.key):
                 continue

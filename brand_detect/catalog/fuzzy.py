@@ -91,7 +91,9 @@ class FuzzyMatcher:
             if spelling.exactly or (spelling.has_digit and not digits) or (number and not spelling.has_digit):
                 continue
             edits = Levenshtein.distance(folded, spelling.folded)
-            if edits and (spelling.whole_line or (edits > 1 and 1 - edits / len(spelling.key) < fuzzy_score)):
+            if edits and spelling.whole_line:
+                continue
+            if edits > 1 and 1 - edits / len(spelling.key) < fuzzy_score:  # only one letter at an edge costs less
                 continue
             if spelling.has_digit and _is_another_number(window, spelling.key):
                 continue

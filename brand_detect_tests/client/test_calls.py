@@ -608,11 +608,7 @@ def test_the_same_key_is_the_same_run(server: Webserver, client: Client, kind: s
     again = calls[kind]()
     assert (again.run_id, again.status) == (first.run_id, "success")
     assert len(server.sent("Launch")) == 1
-    assert (client.was_asked(JOB, "k"), client.was_asked(JOB, "other"), client.was_asked("other", "k")) == (
-        True,
-        False,
-        False,
-    )
+    assert [client.was_asked(*of) for of in ((JOB, "k"), (JOB, "other"), ("other", "k"))] == [True, False, False]
 
 
 QUESTIONS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {

@@ -201,6 +201,8 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert tab.page.locator("[data-tile=exposures]").inner_text() == "3"
     tab.page.get_by_label("Confidence from").fill("0.7")
     assert tab.page.locator("[data-tile=exposures]").inner_text() == "2"
+    told = tab.page.locator("#tiles .tile").all_inner_texts()
+    assert [tile.split() for tile in told][::2] == [["1", "brand"], ["2", "exposures"]]
     assert tab.row("Acme").locator("td").first.inner_text() == "8.0 s"  # 5 s and 3 s
     expect(tab.page.locator(".state")).to_contain_text("2 of 5 exposures, 1 of 3 brands")
     assert tab.bars("Acme").count() == 2
@@ -212,6 +214,15 @@ def test_search_leaves_totals_and_filters_make_their_own(tab: Tab, report: str) 
     assert tab.brands == ["Cola"]
     tab.page.get_by_label("Confidence from").fill("1")
     expect(tab.page.locator("#table tbody")).to_contain_text("No brand matches")
+
+
+def test_a_report_without_brands_is_accessible(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(written(nothing()), encoding="utf-8")
+    tab.page.goto((tmp_path / "report.html").as_uri())
+    assert faults(tab.page) == []
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator(":target")).to_contain_text("No brand was found")
 
 
 def test_filters_are_named_in_words(tab: Tab, report: str) -> None:

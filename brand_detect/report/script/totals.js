@@ -96,7 +96,11 @@ function say(shown) {
     exposures: shown.length,
     value: data.media_value && `${written(value, "money")} ${data.media_value.currency}`,
   };
-  for (const tile of document.querySelectorAll("[data-tile]")) tile.textContent = tiles[tile.dataset.tile];
+  for (const tile of document.querySelectorAll("[data-tile]")) {
+    const [count, label] = [tiles[tile.dataset.tile], tile.nextElementSibling];
+    tile.textContent = count;
+    if (label.dataset.noun) label.textContent = `${label.dataset.noun}${count === 1 ? "" : "s"}`;
+  }
   state.classList.toggle("on", filtered());
   state.textContent = filtered()
     ? `Filter on: ${shown.length} of ${counted(exposures.length, "exposure")}, ${rows.length} of ${counted(brands.length, "brand")}. ` +

@@ -320,7 +320,7 @@ async function look() {
     const { reports, not_looked_at: left } = await ask("GET", "/brands/reports");
     older.querySelector("ul").replaceChildren(...reports.map(row));
     older.hidden = !reports.length;
-    byId("looked").textContent = reports.length ? (left ? `${left} more jobs were not looked at.` : "") : "Every report was made with this list.";
+    byId("looked").textContent = left ? `${left} more ${left === 1 ? "job was" : "jobs were"} not looked at.` : reports.length ? "" : "Every report was made with this list.";
   } catch (error) { byId("looked").textContent = error.message; }
   for (const button of buttons) button.disabled = false;
 }

@@ -69,7 +69,7 @@ def render(comparison: Comparison, frames: Frames, codec: ImageCodec, *, served:
     scale = UNITS / (most_lost + max((brand.gained_s for brand in moved), default=0.0) or 1.0)
     return template("comparison.html").render(
         served=served,
-        name=" and ".join(dict.fromkeys(file_name(side.video_uri) or side.job_id for side in sides)),
+        names=list(dict.fromkeys(file_name(side.video_uri) or side.job_id for side in sides)),
         comparison=comparison,
         before=comparison.before,
         after=comparison.after,

@@ -198,6 +198,15 @@ def test_two_brands_are_merged_by_keyboard(page: Page, folder: Path):
     expect(page.get_by_role("checkbox", name="match.mp4 match would lose Rolex")).to_be_checked()
 
 
+@pytest.mark.parametrize(
+    ("left", "says"), [(1, "1 more job was not looked at."), (2, "2 more jobs were not looked at.")]
+)
+def test_what_was_not_looked_at_is_said_also_where_nothing_was_found(page: Page, left: int, says: str):
+    page.route("**/brands/reports", lambda route: route.fulfill(json={"reports": [], "not_looked_at": left}))
+    page.locator("#look").click()
+    expect(page.locator("#looked")).to_have_text(says)
+
+
 def test_a_brand_is_excluded_by_keyboard_and_brought_back(page: Page, folder: Path):
     row = page.locator(".brand", has_text="Rolex")
     row.get_by_role("button", name="Exclude Rolex").press("Enter")

@@ -40,6 +40,7 @@ def rendered(comparison: Comparison, before: object = None, after: object = None
 def test_the_page_tells_what_changed() -> None:
     before, after = Pictures(), Pictures()
     seen = Page(rendered(compare(BEFORE, AFTER), before, after))
+    assert not re.search(r"\b1 (brands|exposures)\b", seen.text)
     for words in (
         "1 brand gained 1.5 s, 1 brand lost 1.0 s, 2 tracks got a different verdict.",
         "Acme new",
@@ -52,6 +53,14 @@ def test_the_page_tells_what_changed() -> None:
     assert len(seen.of("img")) == 4  # of each brand the longest time, of each verdict the best crop
     assert before.reads == [2]  # what was lost is shown as it was
     assert set(after.reads) <= {2, 3, 12, 13, 14}
+
+
+def test_a_name_from_right_to_left_does_not_turn_the_others() -> None:
+    before = side([NIKE], regions=REGIONS, request=p.request(video_uri="/videos/نهائي.mp4"))
+    heads = [words for words in rendered(compare(before, AFTER)).splitlines() if "<h1>" in words]
+    assert [words.strip() for words in heads] == [
+        "<h1>Comparison of <bdi>نهائي.mp4</bdi> and <bdi>match.mp4</bdi></h1>"
+    ]
 
 
 def test_the_bars_go_from_zero_to_both_sides_and_are_as_long_as_the_seconds() -> None:

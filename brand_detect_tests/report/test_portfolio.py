@@ -158,6 +158,12 @@ def test_tables_hold_the_brands_and_the_matrix() -> None:
     ]
 
 
+def test_the_tiles_of_one_brand_seen_once_are_singular() -> None:
+    seen = Page(render(portfolio([entry("a", brand("Itaú", 10, n_exposures=1))])))
+    assert "1 video 1 brand 1 appearance" in seen.text
+    assert "appearances" not in seen.text
+
+
 def test_the_page_shows_totals_and_videos_and_runs_nothing() -> None:
     hostile = "<script>alert(1)</script>\u202e"
     whole = portfolio(

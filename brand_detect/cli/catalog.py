@@ -14,6 +14,7 @@ from brand_detect.domain.catalog import BrandKind
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.text import key_of
+from brand_detect.domain.words import counted
 
 if TYPE_CHECKING:
     from brand_detect.catalog import LoadedCatalog
@@ -207,7 +208,11 @@ def import_(
     if bool(only) == everything:
         raise BadInput("Nothing to import is selected.", "name brands with --only, or give --all")
     done = import_icons(of_ones_own(into), only or [], VectorAndPixelArtwork())
-    out.print(f"{plain(str(done.file))}: {done.listed} brands, {done.new} of them new", highlight=False, soft_wrap=True)
+    out.print(
+        f"{plain(str(done.file))}: {counted(done.listed, 'brand')}, {done.new} of them new",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @commands.command()
@@ -331,4 +336,4 @@ def _named(loaded: "LoadedCatalog", names: list[str]) -> "list[Brand]":
 
 
 def _counts(loaded: "LoadedCatalog") -> str:
-    return f"{len(loaded.catalog.brands)} brands, {loaded.catalog.n_exemplars} logos"
+    return f"{counted(len(loaded.catalog.brands), 'brand')}, {counted(loaded.catalog.n_exemplars, 'logo')}"

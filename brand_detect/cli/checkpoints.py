@@ -18,6 +18,7 @@ from brand_detect.client import Client
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.history import Attempt, History
 from brand_detect.domain.pipeline import LINE, STAGES, Stage, upstream_of
+from brand_detect.domain.words import counted
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     Stage.extract_frames: ("frames",),
@@ -47,7 +48,7 @@ def checkpoints(job_id: JobArg, as_json: JsonOpt = False) -> None:
     history = present(known, Store(settings_at_home().store_root))
     gone = sum(len(known.stages[s].attempts) - len(history.stages[s].attempts) for s in LINE)
     if gone:
-        err.print(f"left out: {gone} checkpoints whose files are missing", highlight=False)
+        err.print(f"left out: {counted(gone, 'checkpoint')} whose files are missing", highlight=False)
     if not history:
         raise BadInput(f"There is no checkpoint of {job_id}.", "brand-detect submit VIDEO")
     if as_json:
@@ -80,7 +81,7 @@ def tree_of(history: History) -> Tree:
             failed = f"[red]failed its check {plain(attempt.failed_check)}[/]" if attempt.failed_check else ""
             warned = f"[yellow]{plain(attempt.warned_checks)}[/]" if attempt.warned_checks else ""
             shown = (name for name in SHOWN.get(attempt.stage, ()) if name in attempt.figures)
-            counts = ", ".join(f"{attempt.figures[name]:.0f} {name.replace('_', ' ')}" for name in shown)
+            counts = ", ".join(f"{name.replace('_', ' ')} {attempt.figures[name]:.0f}" for name in shown)
             line = _line(f"{attempt.stage:<15}", f"{attempt.stage_s:.1f} s", counts, why, failed, warned)
             places[attempt.stage, attempt.attempt] = branch.add(line)
     return tree

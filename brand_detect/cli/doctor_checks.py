@@ -28,6 +28,7 @@ from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.protocols import Image
 from brand_detect.domain.settings import API_KEY, PROVIDER_KEYS, Settings, check_api_key, state_dir
 from brand_detect.domain.tags import HOLD, PARTITION, UNTIL
+from brand_detect.domain.words import counted
 
 PREFIX = "BRAND_DETECT_"
 OWN_SECRETS = (
@@ -234,7 +235,7 @@ def _object_models(here: Installation) -> Iterator[Finding]:
 
 def _settings(here: Installation) -> Iterator[Finding]:
     own = sorted(name for name in os.environ if name.startswith(PREFIX))
-    yield Finding("settings", OK, f"store {here.settings.store_root}; {len(own)} variables {PREFIX}* are set")
+    yield Finding("settings", OK, f"store {here.settings.store_root}; {PREFIX}* variables set: {len(own)}")
 
 
 def _variables(_: Installation) -> Iterator[Finding]:
@@ -268,7 +269,7 @@ def _catalogue(here: Installation) -> Iterator[Finding]:
     path = here.settings.brand_list
     catalog = load_catalog(path, VectorAndPixelArtwork()).catalog
     if catalog.brands:
-        counts = f"{len(catalog.brands)} brands with {catalog.n_exemplars} logos"
+        counts = f"{counted(len(catalog.brands), 'brand')} with {counted(catalog.n_exemplars, 'logo')}"
         yield Finding("catalogue", OK, f"{counts} in {path or 'the packaged list'}")
     else:
         yield Finding("catalogue", WARN, f"{path} lists no brand: everything stays unresolved", "add brands to it")

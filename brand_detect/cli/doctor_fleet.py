@@ -8,6 +8,7 @@ from ssl import CERT_REQUIRED
 from typing import Any
 
 from brand_detect.cli.doctor_findings import FAIL, OFF, OK, WARN, Check, Finding, Installation
+from brand_detect.domain.words import counted
 
 BROKER = "BRAND_DETECT_BROKER_URL"
 SKEW_S = 5.0
@@ -141,13 +142,13 @@ def _slots(here: Installation) -> Iterator[Finding]:
     limit = queue.max_concurrent_runs
     if app is None:
         place = "this machine" if _is_local(here) else "the launcher's engine"
-        most = "any number of runs" if limit < 0 else f"at most {limit} runs"
+        most = "any number of runs" if limit < 0 else f"at most {counted(limit, 'run')}"
         yield Finding("slots", OFF, f"{most} at a time, on {place}")
         return
     # a list, since workers on machines of the same name answer under the same name
     replies = app.control.broadcast("stats", reply=True, timeout=PATIENCE_S) or []
     slots = [_slots_of(said) for reply in replies for said in reply.values()]
-    have = f"{len(slots)} worker{'' if len(slots) == 1 else 's'} with {sum(slots)} slots"
+    have = f"{counted(len(slots), 'worker')} with {counted(sum(slots), 'slot')}"
     if not slots:
         yield Finding("slots", FAIL, "no worker answers: runs stay in the broker", "start one: guides/workers.md")
     elif limit < 0:
@@ -158,7 +159,7 @@ def _slots(here: Installation) -> Iterator[Finding]:
         yield Finding("slots", WARN, f"{have}, but up to {limit} runs leave the queue: {limit - sum(slots)} wait", todo)
     elif sum(slots) > limit:
         todo = f"set concurrency.runs.max_concurrent_runs to {sum(slots)}"
-        yield Finding("slots", WARN, f"{have}, but only {limit} runs leave the queue", todo)
+        yield Finding("slots", WARN, f"{have}, but the queue lets only {counted(limit, 'run')} go at a time", todo)
     else:
         yield Finding("slots", OK, f"{have}, as many as runs leave the queue")
 

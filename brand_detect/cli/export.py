@@ -84,7 +84,7 @@ def export(
                     written += 1
                     progress(written, 0, "files")
     if what in LABELLED and found.labels.n_hidden:
-        err.print(f"note: {found.labels.n_hidden} boxes are left out: the frame hides them", highlight=False)
+        err.print(f"note: boxes left out because the frame hides them: {found.labels.n_hidden}", highlight=False)
     err.print(f"written: {plain(str(folder.resolve()))}", highlight=False, soft_wrap=True)
 
 

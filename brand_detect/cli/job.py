@@ -14,7 +14,8 @@ from brand_detect.domain.history import named
 from brand_detect.domain.pipeline import STAGES, Stage
 from brand_detect.domain.reviews import OF_CLUSTERS
 from brand_detect.domain.settings import Settings
-from brand_detect.report.words import clock, counted
+from brand_detect.domain.words import counted
+from brand_detect.report.words import clock
 
 if TYPE_CHECKING:
     from brand_detect.operations.corrections import ReviewInfo

@@ -10,6 +10,7 @@ from rich.table import Table
 from brand_detect.cli.common import JobArg, JsonOpt, SetOpt, err, home, out, overrides_of
 from brand_detect.cli.local import Bars
 from brand_detect.domain.settings import Settings
+from brand_detect.domain.words import counted
 
 if TYPE_CHECKING:
     from brand_detect.orchestration.plan import Plan
@@ -48,7 +49,8 @@ def plan(
 
 
 def _table(plan: "Plan") -> Table:
-    title = f"{plan.job_id}: {plan.clusters} clusters of {plan.tracks} tracks are unresolved after {plan.stage}"
+    left = f"{counted(plan.clusters, 'cluster')} of {counted(plan.tracks, 'track')}"
+    title = f"{plan.job_id}: {left} left unresolved by {plan.stage}"
     table = Table(title=title, caption="~ assumed: this model has not answered in this job yet", box=None)
     for name in ("stage", "model"):
         table.add_column(name)

@@ -12,7 +12,8 @@ from brand_detect.cli.export import prepare, write
 from brand_detect.cli.local import Bars
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.settings import Settings
-from brand_detect.report.words import counted, duration, percent, short
+from brand_detect.domain.words import counted
+from brand_detect.report.words import duration, percent, short
 
 
 def portfolio(

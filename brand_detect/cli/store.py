@@ -14,6 +14,7 @@ from brand_detect.cli.local import Bars, local_instance
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.settings import Settings
+from brand_detect.domain.words import counted
 
 if TYPE_CHECKING:
     from brand_detect.operations.retention.pruning import JobPruning
@@ -86,7 +87,10 @@ def rebuild(as_json: JsonOpt = False) -> None:
     if as_json:
         out.print_json(data=asdict(done))
     else:
-        out.print(f"{done.jobs} jobs, {done.events} events rebuilt, {done.known} already known", highlight=False)
+        out.print(
+            f"{counted(done.jobs, 'job')}, {counted(done.events, 'event')} rebuilt, {done.known} already known",
+            highlight=False,
+        )
     for reason in done.damaged:
         err.print(f"left out: {plain(reason)}", highlight=False, soft_wrap=True)
     if done.damaged:
@@ -142,7 +146,9 @@ def prune(
             out.print(plain(str(job)), highlight=False, soft_wrap=True)
         size = sum(job.removal.size_bytes for job in found) / 2**20
         attempts = sum(len(job.removal.attempts) for job in found)
-        out.print(f"{'removed' if yes else 'to remove'}: {attempts} attempts, {size:.1f} MiB", highlight=False)
+        out.print(
+            f"{'removed' if yes else 'to remove'}: {counted(attempts, 'attempt')}, {size:.1f} MiB", highlight=False
+        )
         if not yes and any(found):
             err.print("nothing was removed: add --yes to remove them", highlight=False)
     pruning.check(found)

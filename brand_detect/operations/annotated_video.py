@@ -7,6 +7,7 @@ from typing import cast
 import dagster as dg
 from pydantic import Field
 
+from brand_detect.domain.words import counted
 from brand_detect.operations.exports import StoredReport, annotate
 from brand_detect.orchestration.config import explicit
 from brand_detect.orchestration.events import inline
@@ -14,7 +15,6 @@ from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
 from brand_detect.orchestration.stage import dagster_errors
 from brand_detect.report.pictures import EMBEDDED_BYTES, encoded
-from brand_detect.report.words import counted
 
 
 class AnnotatedVideoConfig(dg.Config):

@@ -22,6 +22,7 @@ import httpx2
 from brand_detect.domain.errors import BadInput
 from brand_detect.domain.pipeline import Stage
 from brand_detect.domain.settings import Settings
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.events import PAGE_URL
 from brand_detect.orchestration.lineage import attempt_of
@@ -237,7 +238,9 @@ def notifications(settings: Settings) -> dg.SensorDefinition:
             if not goes_on:
                 break
         context.update_cursor(str(at))
-        return dg.SkipReason(f"{posts} posts to {webhook.host}; {at.given_up} notifications were given up so far.")
+        return dg.SkipReason(
+            f"{counted(posts, 'post')} to {webhook.host}; {counted(at.given_up, 'notification')} given up so far."
+        )
 
     on = bool(settings.webhook_hosts and os.environ.get(URL))
     return dg.sensor(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from brand_detect.domain.problems import FAILED_CHECK, FAILED_RUN, KINDS, WARNED, Problem
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.ended_runs import EndedRun, EndedRuns, Outcome
 from brand_detect.orchestration.partitions import JOBS, OWNER
 from brand_detect.orchestration.resources import Services
@@ -157,7 +158,7 @@ def problems(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         known.save(context.instance)  # before the cursor: taking in a run twice changes nothing
     digest = hashlib.sha256(now.encode()).hexdigest()
     return dg.SensorResult(
-        skip_reason=f"{n} ended runs were read; there are {len(known.known)} problems.",
+        skip_reason=f"read {counted(n, 'ended run')}; known: {counted(len(known.known), 'problem')}.",
         cursor=json.dumps({"runs": asdict(runs), "digest": digest}),
         asset_events=[dg.AssetMaterialization("problems", metadata=problems_metadata(known))]
         if digest != at["digest"]

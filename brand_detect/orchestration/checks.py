@@ -20,6 +20,7 @@ from brand_detect.domain.contracts.verdicts import BrandVerdicts
 from brand_detect.domain.pipeline import ROOT, Stage
 from brand_detect.domain.tables import Row
 from brand_detect.domain.timeline import TOUCHING_S, union_seconds
+from brand_detect.domain.words import counted
 from brand_detect.storage.manifest import CheckOutcome
 
 Inputs = Mapping[str, Any]
@@ -132,7 +133,7 @@ def something_was_found(value: DetectedObjects, inputs: Inputs, params: DetectOb
     off = params.text is TextDetection.off and params.object_model == "off"
     if value.regions.num_rows or off or not (n_keyframes := _keyframes(inputs)):
         return ""
-    return f"no region was found on any of {n_keyframes} frames"
+    return f"no region was found on any of {counted(n_keyframes, 'frame')}"
 
 
 def _keyframes(inputs: Inputs) -> int:
@@ -142,7 +143,7 @@ def _keyframes(inputs: Inputs) -> int:
 def questions_were_answered(value: BrandVerdicts, *_: object) -> str:
     """Every question of this attempt was answered; failed ones can be asked again."""
     asked, failed = questions_seen(value, {}).values()
-    return f"{failed} of {asked} questions failed" if failed else ""
+    return f"{failed} of {counted(int(asked), 'question')} failed" if failed else ""
 
 
 def no_exposure_outside_the_video(value: Report, inputs: Inputs, *_: object) -> str:
@@ -199,7 +200,7 @@ def totals_equal_the_timeline(value: Report, inputs: Inputs, params: CompileRepo
                 f"{brand_id} has {totals.get(brand_id, 0.0):.3f} s in the report, but {seconds:.3f} s on the timeline"
             )
         if want.shape != have.shape or not np.allclose(want, have, rtol=0, atol=SAME_S):
-            return f"{brand_id} has {len(have)} exposures that differ from the {len(want)} on the timeline"
+            return f"{brand_id} has {counted(len(have), 'exposure')}, differing from the {len(want)} on the timeline"
     return ""
 
 

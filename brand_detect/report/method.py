@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 from brand_detect.domain.contracts.compile_report import CompileReportParams
 from brand_detect.domain.contracts.detect_objects import DetectObjectsParams, LogoDetection, TextDetection
 from brand_detect.domain.pipeline import Stage
+from brand_detect.domain.words import counted
 from brand_detect.report.exports import ReportDocument
 from brand_detect.report.home import WORDS
-from brand_detect.report.words import clock, counted, duration
+from brand_detect.report.words import clock, duration
 
 APART_S = 0.05
 """Difference of times that are written alike."""

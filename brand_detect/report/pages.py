@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from brand_detect.domain.media import file_name, own_job_id
 from brand_detect.domain.protocols import FrameReader, Image, ImageCodec
-from brand_detect.report.words import clock, counted, duration, percent, short, signed
+from brand_detect.domain.words import counted
+from brand_detect.report.words import clock, duration, percent, short, signed
 
 JPEG_QUALITY = 70
 CONTEXT = 0.25

@@ -12,9 +12,10 @@ from brand_detect.domain.contracts.compile_report import BRANDS, Report
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
 from brand_detect.domain.records import Record
+from brand_detect.domain.words import counted
 from brand_detect.report.exports import rounded, to_csv
 from brand_detect.report.pages import template
-from brand_detect.report.words import counted, percent
+from brand_detect.report.words import percent
 
 PORTFOLIO_VERSION = 1
 """Version of ``portfolio.json``; raised when a field changes its meaning or is removed, not when one is added."""

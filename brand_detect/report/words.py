@@ -66,11 +66,6 @@ def signed(seconds: float) -> str:
     return length if length == duration(0) else f"{'+' if seconds > 0 else '−'}{length}"
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 brand``, ``2 brands``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def percent(share: float) -> str:
     """``0.0123`` as ``1.2 %``; shares under a hundredth keep two decimals."""
     value = 100 * share

@@ -41,6 +41,7 @@ from brand_detect.domain.protocols import (
 )
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.tries import PAUSES_S, tries
+from brand_detect.domain.words import counted
 
 CROP_QUALITY = 90
 CROP_SIDE_PX = 768
@@ -109,7 +110,7 @@ def _carried_over(stage: str, upstream: BrandVerdicts, settled: BrandVerdicts) -
 
 def _off(stage: str, upstream: BrandVerdicts) -> BrandVerdicts:
     tracks = len(upstream.unresolved["track_ids"].combine_chunks().flatten())
-    note = f"{stage}: off, no model set; {tracks} tracks left unresolved"
+    note = f"{stage}: off, no model set; {counted(tracks, 'track')} left unresolved"
     stats = {
         "questions": 0,
         "questions_left": 0,
@@ -332,13 +333,13 @@ def _notes(
     known = len(_remembered(answers))
     from_memory = f" ({known} from memory)" if known else ""
     yield (
-        f"{stage}: {len(answers)} of {n_open} clusters asked{from_memory}, {resolved} resolved, "
+        f"{stage}: {len(answers)} of {counted(n_open, 'cluster')} asked{from_memory}, {resolved} resolved, "
         f"{len(verdicts) - resolved} judged to be no brand, {n_left} left unresolved"
     )
     for status, what in ((AnswerStatus.deferred, "deferred"), (AnswerStatus.failed, "failed")):
         why = [a.detail for a in answers if a.status == status]
         if why:
-            yield f"{stage}: {len(why)} questions {what}: {why[0]}"
+            yield f"{stage}: {counted(len(why), 'question')} {what}: {why[0]}"
 
 
 def _never_answered(unresolved: pa.Table, answers: pa.Table) -> int:

@@ -102,7 +102,7 @@ def test_icons_are_imported(command_line: Command, mine: Path):
 def test_what_is_hard_to_tell_apart_is_said(command_line: Command, mine: Path):
     code, printed, noted = command_line("catalog", "check", "--json")
     assert (code, json.loads(printed)) == (0, [])
-    assert "1 brands, 0 logos, 0 hard to tell apart" in noted
+    assert "1 brand, 0 logos, 0 hard to tell apart" in noted
     for name, logo in (("Sportsbet", "a.svg"), ("Sportsnet", "same.svg")):
         command_line("catalog", "add", name, "--logo", logo)
     code, printed, _ = command_line("catalog", "check", "--json")

@@ -174,9 +174,9 @@ def test_a_broker_that_loses_tasks_is_told():
     ("workers", "state", "said", "todo"),
     [
         ([], "fail", "no worker answers", "start one"),
-        ([worker(1)], "warn", "1 worker with 1 slots, but up to 4 runs leave the queue: 3 wait", "to 1, or add slots"),
+        ([worker(1)], "warn", "1 worker with 1 slot, but up to 4 runs leave the queue: 3 wait", "to 1, or add slots"),
         ([worker(2), worker(2)], "ok", "2 workers with 4 slots, as many as runs leave the queue", ""),
-        ([worker(4), worker(2)], "warn", "2 workers with 6 slots, but only 4 runs leave the queue", "to 6"),
+        ([worker(4), worker(2)], "warn", "2 workers with 6 slots, but the queue lets only 4 runs go at a time", "to 6"),
     ],
 )
 def test_the_slots_of_all_workers_are_compared_with_the_queue(

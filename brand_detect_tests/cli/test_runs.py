@@ -489,7 +489,7 @@ def test_a_run_says_what_was_tuned_and_what_it_continues(branches: Branches):
 
 def test_an_attempt_says_its_seconds_its_figures_and_its_failed_check(branches: Branches):
     tree = tree_of(branches.history)
-    assert "0.5 s  2 questions" in line(tree, "r1", "match_brands", "r4", "escalate_vlm")
+    assert "0.5 s  questions 2" in line(tree, "r1", "match_brands", "r4", "escalate_vlm")
     failed = line(tree, "r1", "detect_objects", "r2", "run_ocr", "r3", "match_brands")
     assert failed.endswith("failed its check sound: it is [not]")
 

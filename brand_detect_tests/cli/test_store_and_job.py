@@ -108,13 +108,13 @@ def test_what_is_stored_is_looked_after(home: Path, command_line: Callable[..., 
     assert len(list(reports.iterdir())) == 1
 
     code, out, _ = command_line("store", "rebuild")
-    assert (code, out) == (0, "1 jobs, 0 events rebuilt, 10 already known\n")
+    assert (code, out) == (0, "1 job, 0 events rebuilt, 10 already known\n")
     for folder in ("history", "storage", "schedules"):
         shutil.rmtree(home / folder)
     (reports / "broken-0").mkdir()
     (reports / "broken-0" / "manifest.json").write_text("{", encoding="utf-8")
     code, out, err = command_line("store", "rebuild")
-    assert (code, out) == (6, "1 jobs, 10 events rebuilt, 0 already known\n")
+    assert (code, out) == (6, "1 job, 10 events rebuilt, 0 already known\n")
     assert "left out: The checkpoint match/compile_report/broken-0 is damaged" in err
 
     code, out, err = command_line("job", "delete", "match")

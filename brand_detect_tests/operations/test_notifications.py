@@ -161,7 +161,7 @@ def test_the_sensor_runs_where_a_webhook_is_set_only(monkeypatch: pytest.MonkeyP
 
 def test_a_final_failure_is_told_once(sensor: Sensor, receiver: Receiver):
     run_id = failed(sensor, "match")
-    assert sensor.tick().startswith("1 posts to 127.0.0.1")
+    assert sensor.tick().startswith("1 post to 127.0.0.1")
     assert sensor.tick().startswith("0 posts")
     [(body, headers)] = receiver.got
     assert body | {"time": 0, "sent": 0} == {
@@ -291,7 +291,7 @@ def test_after_some_tries_it_is_given_up_and_the_next_one_has_its_own(
         sensor.tick()
     assert [job for _, job in receiver.told] == ["a"] * TRIES + ["b"]
     later(1000.0 * TRIES)
-    assert "1 notifications were given up" in sensor.tick()
+    assert "1 notification given up" in sensor.tick()
     assert [job for _, job in receiver.told] == ["a"] * TRIES + ["b", "b"]
 
 
@@ -302,7 +302,7 @@ def test_what_will_not_pass_is_given_up_at_once_and_no_redirect_is_followed(
     receiver.answers = [answer]
     failed(sensor, "a")
     failed(sensor, "b")
-    assert "1 notifications were given up" in sensor.tick()
+    assert "1 notification given up" in sensor.tick()
     assert [job for _, job in receiver.told] == ["a", "b"]
     assert set(receiver.paths) == {PATH}
 
@@ -328,20 +328,20 @@ def test_a_tick_posts_so_many_and_no_longer_than_so(
     for n in range(5):
         failed(sensor, str(n))
     monkeypatch.setattr(module, "POSTS_A_TICK", 2)
-    assert [sensor.tick()[:7] for _ in range(4)] == ["2 posts", "2 posts", "1 posts", "0 posts"]
+    assert [sensor.tick().partition(" to ")[0] for _ in range(4)] == ["2 posts", "2 posts", "1 post", "0 posts"]
     assert [job for _, job in receiver.told] == ["0", "1", "2", "3", "4"]
     failed(sensor, "5")
     monkeypatch.setattr(module, "SECONDS_A_TICK", -1.0)
     assert sensor.tick().startswith("0 posts")
     monkeypatch.setattr(module, "SECONDS_A_TICK", 15.0)
-    assert sensor.tick().startswith("1 posts")
+    assert sensor.tick().startswith("1 post")
 
 
 def test_what_is_old_is_no_news(sensor: Sensor, receiver: Receiver, later: Callable[[float], None]):
     failed(sensor, "a")
     later(OLD_S + 60)
     failed(sensor, "b")
-    assert "1 notifications were given up" in sensor.tick()
+    assert "1 notification given up" in sensor.tick()
     assert [job for _, job in receiver.told] == ["b"]
 
 

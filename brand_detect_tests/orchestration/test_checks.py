@@ -377,7 +377,7 @@ def test_failed_questions_warn(tmp_path: Path):
     with pipeline(tmp_path, answerer=lambda stage, _: answerer if stage == "escalate_vlm" else None) as built:
         run = built.runner.submit(str(two_shot_clip(tmp_path / "match.mp4")), job_id="match", overrides=on)
         [warned] = run.manifest("escalate_vlm").warned_checks
-        assert (warned.name, warned.detail) == ("questions_were_answered", "1 of 1 questions failed")
+        assert (warned.name, warned.detail) == ("questions_were_answered", "1 of 1 question failed")
         assert run.manifest("escalate_cloud").warned_checks == (), "it asked nothing"
 
 

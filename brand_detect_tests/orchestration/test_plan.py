@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from brand_detect.cli.plan import _table
 from brand_detect.domain.contracts import Escalation, effective
 from brand_detect.domain.contracts.verdicts import Answer, AnswerStatus
 from brand_detect.domain.errors import BadInput
@@ -127,3 +128,11 @@ def test_a_model_that_cannot_be_is_refused(job: Pipeline, model: str, wrong: str
 def test_a_job_without_verdicts_is_refused(job: Pipeline):
     with pytest.raises(BadInput, match="unknown has no checkpoint of match_brands"):
         plan(job.services, "unknown", {}, (), silent)
+
+
+@pytest.mark.parametrize(
+    ("clusters", "tracks", "left"), [(1, 1, "1 cluster of 1 track left"), (2, 3, "2 clusters of 3 tracks left")]
+)
+def test_the_title_counts_in_words(clusters: int, tracks: int, left: str) -> None:
+    shown = _table(Plan("match", "match_brands", "r1-0", clusters, tracks, (), ()))
+    assert shown.title == f"match: {left} unresolved by match_brands"

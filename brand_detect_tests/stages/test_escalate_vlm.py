@@ -65,7 +65,7 @@ def test_off_passes_everything_on_and_says_so(tmp_path: Path):
         assert isinstance(before, BrandVerdicts)
         assert isinstance(after, BrandVerdicts)
         assert (after.verdicts, after.unresolved) == (before.verdicts, before.unresolved)
-        assert "escalate_vlm: off, no model set; 1 tracks left unresolved" in after.notes
+        assert "escalate_vlm: off, no model set; 1 track left unresolved" in after.notes
 
 
 def test_an_unknown_provider_is_refused(tmp_path: Path):

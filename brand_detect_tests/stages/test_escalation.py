@@ -167,7 +167,7 @@ def test_a_model_that_is_sure_of_no_brand_settles_it_as_none():
     assert (row["status"], row["brand"], row["brand_id"], row["rule"]) == ("ignored", "", "", "vlm")
     assert (row["confidence"], row["model"], row["track_ids"]) == (0.5, "transformers/script", ["t0"])
     assert result.unresolved.num_rows == 0
-    assert "escalate_vlm: 1 of 1 clusters asked, 0 resolved, 1 judged to be no brand, 0 left unresolved" in result.notes
+    assert "escalate_vlm: 1 of 1 cluster asked, 0 resolved, 1 judged to be no brand, 0 left unresolved" in result.notes
 
 
 def test_an_answer_settles_no_other_cluster():
@@ -186,8 +186,8 @@ def test_put_off_and_failed_questions_are_told_with_why():
     }
     result = asked(*marks("ACME", "GLOBEX", "INITECH"), Model(known), Memory())
     assert result.notes[1:] == (
-        "escalate_vlm: 1 questions deferred: The run's budget of 1.00 USD has 0.0000 USD left.",
-        "escalate_vlm: 1 questions failed: openai:gpt did not answer within 60 s.",
+        "escalate_vlm: 1 question deferred: The run's budget of 1.00 USD has 0.0000 USD left.",
+        "escalate_vlm: 1 question failed: openai:gpt did not answer within 60 s.",
     )
     named = ("questions", "deferred", "failed", "questions_left", "never_answered")
     assert [result.stats[n] for n in named] == [2, 1, 1, 2, 2], "a deferred question was not asked"

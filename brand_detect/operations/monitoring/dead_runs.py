@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from brand_detect.domain.tags import REPORTED_AGAIN
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.liveness import (
     AT_WORK,
     SILENT_S,
@@ -116,4 +117,4 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         context.instance.report_run_failed(run, "Dagster missed the failure of this run, so it is reported again.")
         context.log.info("%s: reported its failure again", run.run_id)
     context.update_cursor(seen.cursor)
-    return dg.SkipReason(f"{len(ended)} dead runs were ended.")
+    return dg.SkipReason(f"{counted(len(ended), 'dead run')} ended.")

@@ -11,6 +11,7 @@ from brand_detect.domain.errors import BadInput
 from brand_detect.domain.job import check_job_id
 from brand_detect.domain.pipeline import LINE, ROOT
 from brand_detect.domain.tags import PARTITION
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.liveness import IN_FLIGHT
 from brand_detect.orchestration.partitions import JOBS
 from brand_detect.storage.proposals import Proposals
@@ -29,8 +30,8 @@ class Belongings:
 
     def __str__(self) -> str:
         return (
-            f"{self.job_id}: {self.attempts} checkpoints of {self.size_bytes / 2**20:.1f} MiB, {self.pins} of them "
-            f"pinned, and {len(self.runs)} runs with their logs"
+            f"{self.job_id}: {counted(self.attempts, 'checkpoint')} of {self.size_bytes / 2**20:.1f} MiB, "
+            f"{self.pins} of them pinned, and {counted(len(self.runs), 'run')} with logs"
         )
 
 
@@ -47,7 +48,7 @@ def belongings(instance: dg.DagsterInstance, store: Store, job_id: str) -> Belon
     working = [run.run_id for run in runs if run.status in IN_FLIGHT]
     if working:
         raise BadInput(
-            f"{len(working)} runs of {job_id} are queued or running.",
+            f"{job_id} has {counted(len(working), 'run')} queued or running.",
             f"brand-detect cancel {working[0]}, then try again",
         )
     return Belongings(

@@ -18,6 +18,7 @@ from brand_detect.domain.protocols import Progress
 from brand_detect.domain.retention import Removal, Retention, Stored, removal
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, PARTITION, PIN, RETRY_OF
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.liveness import IN_FLIGHT, WAITING, at_work, is_to_be_retried
 from brand_detect.orchestration.lineage import attempt_of, latest_record, made_by_parents
 from brand_detect.orchestration.resources import Services
@@ -53,11 +54,11 @@ class JobPruning:
         if self.left:
             return f"{self.job_id}: skipped, {self.left}"
         parts = (
-            (len(self.removal.attempts), "attempts"),
-            (len(self.removal.frames), "attempts' pictures"),
-            (len(self.abandoned), "unfinished folders"),
+            (self.removal.attempts, "attempt", ""),
+            (self.removal.frames, "attempt", "pictures of "),
+            (self.abandoned, "unfinished folder", ""),
         )
-        what = ", ".join(f"{n} {name}" for n, name in parts if n)
+        what = ", ".join(f"{of}{counted(len(gone), noun)}" for gone, noun, of in parts if gone)
         done = f"{what}, {self.removal.size_bytes / 2**20:.1f} MiB" if self else ""
         failed = f"failed, {self.failed}" if self.failed else ""
         return f"{self.job_id}: {'; '.join(filter(None, (done, failed)))}"

@@ -18,6 +18,7 @@ from brand_detect.domain.kubernetes import pod_tags
 from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
 from brand_detect.domain.settings import Settings
 from brand_detect.domain.tags import LATEST, OFFPEAK, OFFPEAK_USD, PARTITION, RETRY_OF
+from brand_detect.domain.words import counted
 from brand_detect.operations.monitoring.liveness import IN_FLIGHT
 from brand_detect.operations.retries.open_jobs import MODEL, OpenJobs, model_name
 from brand_detect.orchestration.partitions import JOBS
@@ -55,7 +56,7 @@ class OffpeakBatch:
     def __str__(self) -> str:
         left = ", ".join(f"{n} {why}" for why, n in self.left.items()) or "none"
         usd = sum(retry.usd for retry in self.retries.values())
-        return f"{len(self.retries)} jobs retried, about {usd:.2f} USD; left out: {left}"
+        return f"{counted(len(self.retries), 'job')} retried, about {usd:.2f} USD; left out: {left}"
 
 
 def plan_batch(

@@ -10,6 +10,7 @@ import dagster as dg
 
 from brand_detect.domain.job import Overrides
 from brand_detect.domain.pipeline import ESCALATIONS, Stage, downstream_of
+from brand_detect.domain.words import counted
 from brand_detect.orchestration.partitions import JOBS
 
 OPEN_JOBS = "brand_detect/open_jobs"
@@ -140,4 +141,4 @@ def open_jobs(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.SensorR
     known.jobs = {job_id: job for job_id, job in known.jobs.items() if job_id in existing}  # others were deleted
     known.save(context.instance)  # before the cursor: taking in an attempt twice changes nothing
     context.update_cursor(json.dumps(seen))
-    return dg.SkipReason(f"{len(new)} new attempts; {len(known.open)} jobs have open questions.")
+    return dg.SkipReason(f"{counted(len(new), 'new attempt')}; open questions in {counted(len(known.open), 'job')}.")

@@ -5,6 +5,7 @@ import time
 import dagster as dg
 
 from brand_detect.domain.tags import HOLD, NOT_BEFORE, RELEASED, UNTIL, due_s
+from brand_detect.domain.words import counted
 
 
 @dg.sensor(
@@ -23,4 +24,4 @@ def held_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     for run in due:
         context.instance.add_run_tags(run.run_id, {HOLD: RELEASED})
         context.log.info("%s is due", run.run_id)
-    return dg.SkipReason(f"{len(held)} runs were held, {len(due)} released.")
+    return dg.SkipReason(f"{counted(len(held), 'held run')}, {len(due)} released.")

@@ -19,6 +19,7 @@ from brand_detect.domain.pipeline import ESCALATIONS, STAGES, Stage
 from brand_detect.domain.protocols import Progress
 from brand_detect.domain.records import Payload
 from brand_detect.domain.scores import Totals
+from brand_detect.domain.words import counted
 from brand_detect.operations.sweep.compute import Compute
 from brand_detect.operations.sweep.lineage import Lineage
 from brand_detect.operations.sweep.values import SWEPT, Value, check_swept, params_by_value
@@ -180,7 +181,7 @@ def _notes(
         models = ", ".join(dict.fromkeys(f"{r.stage}: {r.params.provider.value}/{r.params.model}" for r in asked))
         answers = sum(r.answers.num_rows for r in asked)
         yield (
-            f"Models were asked in this lineage ({models}). Their {answers} answers are taken over for clusters that "
+            f"Models gave {counted(answers, 'answer')} in this lineage ({models}), taken over for clusters that "
             "are still open; clusters that they were not asked about are left open, and counted. A replay would ask."
         )
     if not is_as_stored:
@@ -190,6 +191,6 @@ def _notes(
     seconds = sum(stored.brands["seconds"].to_pylist())
     if (stored.brands.num_rows, round(seconds, 3)) != (here.brands, round(here.seconds, 3)):
         yield (
-            f"The stored report has {stored.brands.num_rows} brands on screen for {seconds:.1f} s; computed again it "
-            f"has {here.brands} for {here.seconds:.1f} s. The code has changed since it was made."
+            f"The stored report has {counted(stored.brands.num_rows, 'brand')} on screen for {seconds:.1f} s; "
+            f"computed again it has {here.brands} for {here.seconds:.1f} s. The code has changed since it was made."
         )

@@ -10,6 +10,7 @@ from brand_detect.domain import timeline
 from brand_detect.domain.catalog import Brand, BrandCatalog
 from brand_detect.domain.contracts.compile_report import ReviewState, corrections
 from brand_detect.domain.pipeline import LINE
+from brand_detect.domain.words import counted
 from brand_detect.report.comparison.brands import brand_changes
 from brand_detect.report.comparison.document import (
     BrandChange,
@@ -23,7 +24,7 @@ from brand_detect.report.comparison.document import (
 )
 from brand_detect.report.comparison.sides import GONE, Side, StageFacts
 from brand_detect.report.comparison.verdicts import verdict_changes
-from brand_detect.report.words import counted, duration
+from brand_detect.report.words import duration
 
 
 def compare(before: Side, after: Side) -> Comparison:

@@ -164,7 +164,7 @@ def _without_overlays(found: pa.Table, overlays: Overlays) -> tuple[pa.Table, li
     left = found.filter(~pc.field("is_overlay"))
     n_out = found.num_rows - left.num_rows
     return left, [
-        f"{n_out} detections on overlays (scoreboards, channel bugs and the like) are left out."
+        f"Detections on overlays (scoreboards, channel bugs and the like) are left out: {n_out}."
     ] if n_out else []
 
 

@@ -17,6 +17,7 @@ from brand_detect.domain.protocols import Hit
 from brand_detect.domain.reviews import OF_CLUSTERS, Review, clusters_named, in_force, in_order, undone
 from brand_detect.domain.tables import Row, content_id, table
 from brand_detect.domain.text import brand_id_of, key_of, same_text
+from brand_detect.domain.words import counted
 from brand_detect.stages.regions import corner_boxes, sizes_of
 
 SAME_BOX = 0.3
@@ -145,10 +146,10 @@ def _notes(outcomes: Sequence[Row]) -> tuple[str, ...]:
     applied, orphaned = (len(corrections(outcomes, state)) for state in (ReviewState.applied, ReviewState.orphaned))
     notes = []
     if applied:
-        notes.append(f"{_corrections(applied)} by a person {'is' if applied == 1 else 'are'} applied.")
+        notes.append(f"{counted(applied, 'correction')} by a person {'is' if applied == 1 else 'are'} applied.")
     if orphaned:
         what = "no longer applies" if orphaned == 1 else "no longer apply"
-        notes.append(f"{_corrections(orphaned)} by a person {what}: nothing in this report matches.")
+        notes.append(f"{counted(orphaned, 'correction')} by a person {what}: nothing in this report matches.")
     return tuple(notes)
 
 
@@ -272,7 +273,3 @@ def _verdict(cluster: Cluster, brand: tuple[str, str]) -> Verdict:
         matched=name,
         decided_by=Stage.compile_report,
     )
-
-
-def _corrections(number: int) -> str:
-    return f"{number} correction{'' if number == 1 else 's'}"

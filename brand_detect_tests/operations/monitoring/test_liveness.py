@@ -587,12 +587,12 @@ def test_the_sensor_ends_the_dead_and_leaves_the_living(instance: dg.DagsterInst
         begun(instance, gone(), "CANCELING"),
         begun(instance, Worker.this()),
     )
-    assert tick(instance) == "2 dead runs were ended."
+    assert tick(instance) == "2 dead runs ended."
     assert [status(instance, run) for run in (dead, cancelled, alive)] == ["FAILURE", "CANCELED", "STARTED"]
     messages = {run: [e.user_message or e.message for e in instance.all_logs(run)] for run in (dead, cancelled)}
     assert any("was found dead: process" in m for m in messages[dead])
     assert any("was being cancelled, and process" in m for m in messages[cancelled])
-    assert tick(instance) == "0 dead runs were ended."
+    assert tick(instance) == "0 dead runs ended."
     assert status(instance, alive) == "STARTED"
 
 
@@ -605,7 +605,7 @@ def test_a_run_that_died_after_its_last_stage_has_succeeded(done: tuple[Pipeline
         built.instance.report_dagster_event(started, run_id)
         built.instance.add_run_tags(run_id, {WORKER: f"{gone()} {run_id}"})
         assert status(built.instance, run_id) == "STARTED"
-        assert tick(built.instance) == "1 dead runs were ended."
+        assert tick(built.instance) == "1 dead run ended."
         assert status(built.instance, run_id) == end
 
 
@@ -613,7 +613,7 @@ def test_a_run_that_the_sensor_ended_is_re_executed_once(instance: dg.DagsterIns
     run_id = replay(instance, group(instance, 3))
     max_retries(instance, run_id)
     instance.add_run_tags(run_id, {WORKER: f"{gone()} {run_id}"})
-    assert tick(instance) == "1 dead runs were ended."
+    assert tick(instance) == "1 dead run ended."
     run = instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["dagster/will_retry"] == "true"
@@ -626,7 +626,7 @@ def test_the_sensor_counts_from_its_first_look_on(instance: dg.DagsterInstance):
     assert run is not None
     instance.report_run_failed(run, "It died.")
     said = ticks(instance, 0.0, SILENT_S, SILENT_S + 1)
-    assert said == ["0 dead runs were ended.", "0 dead runs were ended.", "2 dead runs were ended."]
+    assert said == ["0 dead runs ended.", "0 dead runs ended.", "2 dead runs ended."]
     assert [status(instance, run_id) for run_id in (lost, silent)] == ["FAILURE", "FAILURE"]
     assert failures_said(instance, missed) == 2
 
@@ -638,7 +638,7 @@ def test_a_run_that_has_just_ended_stays_as_it_is(instance: dg.DagsterInstance, 
     assert listed is not None
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, listed.job_name), run_id)
     monkeypatch.setattr(dead_runs, "found_dead", lambda *_: [(listed, "it is gone")])
-    assert tick(instance) == "0 dead runs were ended."
+    assert tick(instance) == "0 dead runs ended."
     assert status(instance, run_id) == "SUCCESS"
 
 

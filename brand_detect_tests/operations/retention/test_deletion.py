@@ -108,6 +108,6 @@ def test_a_deletion_that_was_killed_is_finished_by_the_next(built: Pipeline, mon
 
 def test_a_job_with_a_run_that_has_not_ended_is_refused(built: Pipeline):
     create_run_for_test(built.instance, status=dg.DagsterRunStatus.NOT_STARTED, tags={PARTITION: "match"})
-    with pytest.raises(BadInput, match="1 runs of match are queued or running") as refused:
+    with pytest.raises(BadInput, match="match has 1 run queued or running") as refused:
         belongings(built.instance, built.services.store, "match")
     assert refused.value.hint.startswith("brand-detect cancel ")

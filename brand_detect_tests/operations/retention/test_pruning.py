@@ -211,7 +211,7 @@ def test_a_job_whose_files_may_not_be_removed_holds_up_no_other(built: Pipeline,
     refuse(monkeypatch, "withdraw", lambda ref: ref.job_id != "first" or ref.stage == "compile_report")
     first, second = pruned(built, ALL_BUT_THE_NEWEST)
     assert [a.stage for a in first.removal.attempts] == ["compile_report"]
-    assert re.fullmatch(r"first: 1 attempts, \d.\d MiB; failed, first/.* Permission denied\.", str(first))
+    assert re.fullmatch(r"first: 1 attempt, \d.\d MiB; failed, first/.* Permission denied\.", str(first))
     assert (second.job_id, second.failed, second.left) == ("second", "", "")
     assert len(second.removal.attempts) > 1
     check([second])
@@ -226,7 +226,7 @@ def test_what_could_not_be_removed_is_not_told_as_removed(built: Pipeline, monke
         refuse(patch, "withdraw", lambda ref: ref.stage == "compile_report")
         for night in range(2):
             [found] = pruned(built, ALL_BUT_THE_NEWEST)
-            assert str(found).startswith("match: failed, " if night else "match: 1 attempts, ")
+            assert str(found).startswith("match: failed, " if night else "match: 1 attempt, ")
         assert told(built, "compile_report", "match") == goes
         assert told(built, "escalate_cloud", "match") == []
         config = {"keep": 1, "days": 0, "dry_run": False}

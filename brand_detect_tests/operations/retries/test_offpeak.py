@@ -377,7 +377,7 @@ def forgotten(built: Pipeline) -> None:
 @pytest.mark.usefixtures("forgotten")
 def test_the_sensor_learns_each_attempt_once(built: Pipeline):
     cursor, said = tick(built)
-    assert said == "8 new attempts; 1 jobs have open questions."
+    assert said == "8 new attempts; open questions in 1 job."
     known = OpenJobs.load(built.instance)
     assert list(known.jobs) == ["asked"]
     asked = known.jobs["asked"]
@@ -418,7 +418,7 @@ def test_new_attempts_are_learnt_on_top(built: Pipeline):
     run = built.launch("asked", "escalate_cloud", {"escalate_cloud": {"provider": "openai_compatible"}})
     try:
         _, said = tick(built, cursor)
-        assert said == "2 new attempts; 0 jobs have open questions."
+        assert said == "2 new attempts; open questions in 0 jobs."
         assert OpenJobs.load(built.instance).usd.keys() == {"openai/large", "transformers/", "openai_compatible/"}
     finally:
         built.instance.delete_run(run.run_id)

@@ -49,10 +49,10 @@ def tags_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
 def test_a_run_that_is_due_is_let_go_and_the_others_are_not(instance: dg.DagsterInstance):
     due, later = held(instance, -1.0, mine="kept"), held(instance, 60.0)
     before = tags_of(instance, due)
-    assert released(instance) == "2 runs were held, 1 released."
+    assert released(instance) == "2 held runs, 1 released."
     assert tags_of(instance, due) == before | {HOLD: RELEASED}
     assert tags_of(instance, later)[HOLD] == UNTIL
-    assert released(instance) == "1 runs were held, 0 released."
+    assert released(instance) == "1 held run, 0 released."
 
 
 def test_a_run_falls_due_as_time_goes_by(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch):
@@ -65,7 +65,7 @@ def test_a_run_falls_due_as_time_goes_by(instance: dg.DagsterInstance, monkeypat
 
 def test_a_run_that_was_cancelled_while_it_was_held_is_left_alone(instance: dg.DagsterInstance):
     run_id = held(instance, -1.0, status="CANCELED")
-    assert released(instance) == "0 runs were held, 0 released."
+    assert released(instance) == "0 held runs, 0 released."
     assert tags_of(instance, run_id)[HOLD] == UNTIL
 
 
@@ -80,5 +80,5 @@ def test_a_time_that_is_none_holds_that_run_and_nobody_else(instance: dg.Dagster
     """The launchpad takes any text for a tag."""
     odd = held(instance, None, **({} if time_ is None else {NOT_BEFORE: time_}))
     due = held(instance, -1.0)
-    assert released(instance) == "2 runs were held, 1 released."
+    assert released(instance) == "2 held runs, 1 released."
     assert [tags_of(instance, run_id)[HOLD] for run_id in (odd, due)] == [UNTIL, RELEASED]

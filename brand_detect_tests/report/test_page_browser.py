@@ -912,6 +912,10 @@ def test_a_page_whose_report_is_not_the_newest_says_so_and_leads_to_it(tab: Tab,
     service.attempt = "r-2"
     come_back(tab)
     expect(tab.page.get_by_role("button", name="Show the new report")).to_be_enabled()
+    tab.bars("Cola").click()
+    tab.panel.get_by_role("button", name="Wrong", exact=True).click()
+    expect(tab.page.locator("#dock .message")).to_have_text("Saved. It can be applied to the new report.")
+    expect(tab.page.get_by_role("button", name="Show the new report")).to_be_enabled()
 
 
 def come_back(tab: Tab) -> None:
@@ -1007,7 +1011,7 @@ def test_one_key_each_says_right_wrong_other_brand_and_no_mark(tab: Tab, service
     assert service.events[-1]["undoes"] == service.events[3]["review_id"]
     history = tab.panel.locator(".history .event")
     expect(history).to_have_count(3)
-    for words in ("excluded", "Mia", "2026-05-01 12:00"):
+    for words in ("excluded", "Mia", "May 1, 2026"):
         expect(history.first).to_contain_text(words)
     assert faults(tab.page) == []
 
@@ -1180,6 +1184,15 @@ def test_a_long_name_in_a_badge_stays_within_its_place(tab: Tab, service: Servic
     beyond = "b => b.getBoundingClientRect().right - b.parentElement.getBoundingClientRect().right"
     for badge in tab.page.locator(".badge.pending").filter(visible=True).all():
         assert badge.evaluate(beyond) <= 0.5
+
+
+def test_corrections_are_told_by_the_readers_clock(browser: Browser, service: Service) -> None:
+    context = browser.new_context(timezone_id="America/New_York", locale="en-US")
+    tab = Tab(context.new_page())
+    say_cola_is_right(tab, service)
+    expect(tab.panel.locator(".history time")).to_have_text(re.compile(r"^May 1, 2026, 8:00\sAM$"))
+    assert tab.said == []
+    context.close()
 
 
 def test_undoing_what_shapes_the_report_waits_to_be_applied(tab: Tab, service: Service) -> None:

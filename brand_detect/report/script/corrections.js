@@ -115,7 +115,7 @@ const review = service && (() => {
         const made = await ask("POST", service.reviews, { user: who, ...event });
         events.push({ ...made, state: "pending" });
       }
-      tell(waiting().length > waited ? "Saved. Apply it to change the report." : "Undone.");
+      tell(waiting().length <= waited ? "Undone." : isOld ? "Saved. It can be applied to the new report." : "Saved. Apply it to change the report.");
     } catch (error) {
       if (events.length > before) refresh();
       fail(events.length > before ? "Not all were saved." : "It was not saved.", error);
@@ -319,6 +319,7 @@ const review = service && (() => {
     const cluster = data.unresolved.find((one) => one.cluster_id === r.cluster_id);
     return r.brand || r.brand_id || r.text || (cluster ? `cluster ${cluster.rank}` : "a logo without text");
   }
+  const localTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   /** A correction: what, who, when, its state, and how to take it back. */
   function eventRow(r, key = "", stated = true) {
     const out = isOut(r);
@@ -326,7 +327,7 @@ const review = service && (() => {
     return el("div", { class: "event" },
       el("div", {}, el("b", {}, word(subjectOf(r))), ` ${about(r)}`,
         typeof r.start_s === "number" && typeof r.end_s === "number" ? `, ${clock(r.start_s)} to ${clock(r.end_s)}` : "",
-        el("div", { class: "soft small" }, word(r.user || ""), ` ${String(r.at || "").slice(0, 16).replace("T", " ")}`), " ",
+        el("div", { class: "soft small" }, word(r.user || ""), " ", r.at && el("time", { datetime: r.at }, localTime.format(new Date(r.at)))), " ",
         stated && el("span", { class: `badge ${r.state === "pending" || out ? "pending" : "reviewed"}` }, state),
         r.state === "applied" && r.detections ? el("span", { class: "soft small" }, ` ${counted(r.detections, "detection")}, ${duration(r.seconds || 0)}`) : ""),
       !out && undoOf(r, key));

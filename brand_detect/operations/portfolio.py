@@ -1,8 +1,7 @@
 """Totals over the newest reports of many jobs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from datetime import date, datetime
-from functools import lru_cache
 
 from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.errors import BadInput, Permanent
@@ -13,37 +12,40 @@ from brand_detect.report.portfolio import Entry, Portfolio, brands_csv, render, 
 from brand_detect.report.portfolio import portfolio as summed
 from brand_detect.storage.attempts import AttemptRef
 from brand_detect.storage.blobs import concurrently
+from brand_detect.storage.manifest import Manifest
 from brand_detect.storage.reports import Reports
-
-_KEPT = 4096
-"""Reports that are kept at hand."""
 
 
 class NewestReports:
-    """What sums need of a store's newest reports. Reports never change, so each of up to ``_KEPT`` is read once."""
+    """What sums need of a store's newest reports. A job is read again once it has other reports, since none changes."""
 
     def __init__(self, reports: Reports) -> None:
         self.store, self._reports = reports.store, reports
-        self._entry = lru_cache(_KEPT)(self._read)
+        # of every job: a cache for some, which each sum goes through from the first job to the last, would find none
+        self._known: dict[str, tuple[Set[str], Entry]] = {}
 
     def of(self, job_id: str) -> Entry | None:
         """The job's newest report whose blocking checks passed; None if there is none."""
-        check_job_id(job_id)
-        try:
-            newest = self._reports.find(job_id)
-        except BadInput:
-            return None
-        return self._entry(job_id, newest.attempt)
+        folders = self.store.folders(check_job_id(job_id), Stage.compile_report)
+        there = {ref.attempt for ref in folders if self.store.exists(ref)}
+        read, entry = self._known.get(job_id, (frozenset(), None))
+        if read != there:  # a damaged one, too, is never among those that were read
+            made = self._reports.all(job_id)
+            sound = [manifest for manifest in made if not manifest.failed_check]
+            if not sound:
+                return None
+            entry = self._read(sound[-1])
+            self._known[job_id] = {manifest.attempt for manifest in made}, entry
+        return entry
 
-    def _read(self, job_id: str, attempt: str) -> Entry:
-        ref = AttemptRef(job_id, Stage.compile_report, attempt)
-        made = self._reports.manifest(ref)
-        asked = AttemptRef(job_id, ROOT, made.upstream[ROOT])
-        request, report = self.store.load(asked), self.store.load(ref, ["brands"])
+    def _read(self, made: Manifest) -> Entry:
+        asked = AttemptRef(made.job_id, ROOT, made.upstream[ROOT])
+        request = self.store.load(asked)
+        report = self.store.load(AttemptRef(made.job_id, made.stage, made.attempt), ["brands"])
         assert isinstance(request, JobRequest)
         assert isinstance(report, Report)
         submitted = self.store.manifest(asked).created
-        return Entry.of(request, report, attempt=attempt, submitted=submitted, made=made.created)
+        return Entry.of(request, report, attempt=made.attempt, submitted=submitted, made=made.created)
 
 
 def portfolio_of(

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from brand_detect.domain.contracts.compile_report import BRANDS, Report
+from brand_detect.domain.contracts.compile_report import Report
 from brand_detect.domain.job import JobRequest
 from brand_detect.domain.media import file_name
 from brand_detect.domain.records import Record
@@ -26,6 +26,10 @@ COLUMNS, ROWS = 12, 300
 """Limit of brands and videos in the page's matrix; JSON and CSV have all."""
 
 
+SUMMED = ("brand_id", "brand", "seconds", "low_s", "high_s", "n_exposures", "quality", "media_value")
+"""The columns of BRANDS that are kept: one with all takes three times as much memory, and there are as many as jobs."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A job's newest report. ``submitted`` and ``made`` are the times of request and report, UTC in ISO 8601."""
@@ -34,7 +38,7 @@ class Entry:
     attempt: str
     submitted: str
     made: str
-    brands: pa.Table  # BRANDS
+    brands: pa.Table  # BRANDS, of which SUMMED
     range_s: tuple[float, float]
     quality: str  # its quality scale
     currency: str  # "" = no rate
@@ -44,7 +48,8 @@ class Entry:
         start_s, end_s = report.summary["range_s"]
         rate = report.summary.get("media_value") or {}
         currency = rate.get("currency", "")
-        return cls(request, attempt, submitted, made, report.brands, (start_s, end_s), report.quality, currency)
+        brands = report.brands.select(list(SUMMED))
+        return cls(request, attempt, submitted, made, brands, (start_s, end_s), report.quality, currency)
 
 
 class BrandSum(Record):
@@ -251,9 +256,10 @@ def _totals(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         return []
     shown = [e.brands.append_column("made", pa.array([e.made] * e.brands.num_rows, pa.string())) for e in entries]
     with duckdb.connect() as database:
-        database.register("narrow", pa.concat_tables(shown))
+        narrow = pa.concat_tables(shown)
+        database.register("narrow", narrow)
         database.register("jobs", pa.table({"seconds": [_length(e) for e in entries]}))
-        floats = [c.name for c in BRANDS if pa.types.is_float32(c.type)]
+        floats = [c.name for c in narrow.schema if pa.types.is_float32(c.type)]
         wide = ", ".join(f"nullif({name}::DOUBLE, 'nan') AS {name}" for name in floats)  # not measured = null
         database.execute(f"CREATE VIEW shown AS SELECT * REPLACE ({wide}) FROM narrow")
         return rounded(database.sql(TOTALS).to_arrow_table())

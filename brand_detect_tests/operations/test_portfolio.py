@@ -13,6 +13,8 @@ from brand_detect.domain.errors import BadInput, Permanent
 from brand_detect.domain.pipeline import PORTFOLIO
 from brand_detect.operations.portfolio import NewestReports, portfolio_of
 from brand_detect.report.portfolio import Portfolio
+from brand_detect.storage import reports
+from brand_detect.storage.manifest import NAME
 from brand_detect.storage.reports import Reports
 from brand_detect.storage.store import Store
 from brand_detect_tests.support.checkpoints import reseal
@@ -69,26 +71,60 @@ def test_a_report_whose_check_failed_is_passed_over(built: Pipeline, tmp_path: P
 
 def test_a_damaged_report_is_left_out_with_a_note(built: Pipeline, tmp_path: Path):
     shutil.copytree(built.services.store.root, tmp_path / "store")
-    reports = Reports(Store(str(tmp_path / "store")))
-    made = reports.find("two")
+    stored = Reports(Store(str(tmp_path / "store")))
+    made = stored.find("two")
     (tmp_path / "store" / "two" / "compile_report" / made.attempt / "brands.parquet").write_bytes(b"damaged")
-    found = portfolio_of(NewestReports(reports), silent)
+    found = portfolio_of(NewestReports(stored), silent)
     assert [job.job_id for job in found.jobs] == ["one"]
     assert [note for note in found.notes if note.startswith("two is left out: ")]
-    without = portfolio_of(NewestReports(reports), silent, without=["two"])
+    without = portfolio_of(NewestReports(stored), silent, without=["two"])
     assert ([job.job_id for job in without.jobs], without.notes) == (["one"], ())
     for chosen in (["one", "two"], ["two"]):
         with pytest.raises(Permanent):
-            portfolio_of(NewestReports(reports), silent, chosen)
+            portfolio_of(NewestReports(stored), silent, chosen)
     with pytest.raises(Permanent):
-        portfolio_of(NewestReports(reports), silent, without=["one"], jobs=["one", "two"])
+        portfolio_of(NewestReports(stored), silent, without=["one"], jobs=["one", "two"])
+
+
+def test_a_report_is_read_once_however_many_there_are(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reports, "_KEPT", 1)  # as with more jobs than manifests are kept
+    store = Store(str(built.services.store.root))
+    newest = NewestReports(Reports(store))
+    first = portfolio_of(newest, silent)
+
+    def unread(path: str, *_: object) -> bytes:
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(store.blobs, "read", unread)
+    assert portfolio_of(newest, silent) == first
+
+
+def test_a_job_with_other_reports_is_read_again(built: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reports, "_KEPT", 0)  # each manifest is read from where it lies
+    shutil.copytree(built.services.store.root, tmp_path / "store")
+    store = Store(str(tmp_path / "store"))
+    first, second = (m.attempt for m in store.attempts("two", "compile_report"))
+    newest, folder = NewestReports(Reports(store)), tmp_path / "store" / "two" / "compile_report"
+    manifest = (folder / second / NAME).read_bytes()
+
+    def attempt() -> str:
+        [job] = portfolio_of(newest, silent, ["two"]).jobs
+        return job.attempt
+
+    assert attempt() == second
+    (folder / second / NAME).unlink()
+    assert attempt() == first
+    (folder / second / NAME).write_bytes(b"damaged")
+    assert attempt() == first
+    (folder / second / NAME).write_bytes(manifest)
+    assert attempt() == second
 
 
 def test_a_store_that_may_not_be_read_has_no_portfolio(built: Pipeline, monkeypatch: pytest.MonkeyPatch):
     def refused(*_: object):
         raise Permanent("Access denied.")
 
-    monkeypatch.setattr(Reports, "find", refused)
+    monkeypatch.setattr(Reports, "all", refused)
     with pytest.raises(Permanent, match="Access denied"):
         portfolio_of(NewestReports(Reports(built.services.store)), silent)
 
